@@ -1,0 +1,67 @@
+//! Measured inputs: what the catalog's expressions made of a batch of events.
+
+use arrow::array::{BooleanArray, Decimal128Array, StringArray};
+
+/// What an event does to the sums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// It counts.
+    Count,
+    /// It counted before and does so no longer; its trace stays.
+    Recall,
+    /// It leaves the trace of its passing and no value: a void event, or a
+    /// copy of one that counts.
+    Touch,
+}
+
+/// One measure of a batch, a value for each row.
+#[derive(Debug, Clone)]
+pub struct MeasureInput {
+    /// Rows that the measure's kinds and filter select. NULL is not selected.
+    pub selected: BooleanArray,
+    /// The value, 4 decimals. A NULL value is not selected.
+    pub value: Decimal128Array,
+    /// The weight, 6 decimals, at least 0. A NULL weight is not selected.
+    pub weight: Decimal128Array,
+    /// Of the rows with the same key only the first by (event time, event id)
+    /// counts. A NULL key is not selected. `None`: every row counts.
+    pub key: Option<StringArray>,
+}
+
+/// A batch of events, measured. All arrays have the same length.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Event times, µs since the epoch.
+    pub event_time: Vec<i64>,
+    /// Event ids; they order events of equal time.
+    pub event_id: StringArray,
+    /// One array a dimension.
+    pub dimensions: Vec<StringArray>,
+    /// One a measure.
+    pub measures: Vec<MeasureInput>,
+}
+
+impl Batch {
+    /// Number of events.
+    pub fn rows(&self) -> usize {
+        self.event_time.len()
+    }
+}
+
+impl MeasureInput {
+    /// Weight and value of a row as integers of their scales, if it is selected.
+    pub(crate) fn at(&self, row: usize) -> Option<(i64, i64)> {
+        use arrow::array::Array;
+        let selected = self.selected.is_valid(row)
+            && self.selected.value(row)
+            && self.value.is_valid(row)
+            && self.weight.is_valid(row)
+            && self.key.as_ref().is_none_or(|key| key.is_valid(row));
+        if !selected {
+            return None;
+        }
+        let weight = i64::try_from(self.weight.value(row)).ok()?;
+        let value = i64::try_from(self.value.value(row)).ok()?;
+        Some((weight, value))
+    }
+}

@@ -1,0 +1,81 @@
+//! What the engine is asked to compute: measures in, named KPIs out.
+
+use std::sync::Arc;
+
+use crate::window::Window;
+
+/// How a KPI is made of its measures, each an index into [`Batch::measures`].
+///
+/// [`Batch::measures`]: crate::Batch::measures
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Metric {
+    /// Weighted mean `sum(w x) / sum(w)` (S1).
+    Mean(usize),
+    /// Weighted mean of a measure whose values are 0 or 1; its interval is Wilson's (F11).
+    Share(usize),
+    /// `sum(w x)` of the numerator over that of the denominator (S2).
+    Ratio {
+        /// Measure of the numerator.
+        numerator: usize,
+        /// Measure of the denominator.
+        denominator: usize,
+    },
+    /// Number of events with a weight above 0.
+    Count(usize),
+    /// `sum(w x)`.
+    Sum(usize),
+}
+
+impl Metric {
+    /// The measure whose moments the KPI's rows carry.
+    pub fn measure(self) -> usize {
+        match self {
+            Metric::Mean(m) | Metric::Share(m) | Metric::Count(m) | Metric::Sum(m) => m,
+            Metric::Ratio { numerator, .. } => numerator,
+        }
+    }
+
+    /// The denominator's measure of a ratio.
+    pub fn base_measure(self) -> Option<usize> {
+        match self {
+            Metric::Ratio { denominator, .. } => Some(denominator),
+            _ => None,
+        }
+    }
+}
+
+/// One KPI.
+#[derive(Debug, Clone)]
+pub struct Definition {
+    /// Its name in `kpis.kpi`.
+    pub name: Arc<str>,
+    /// Identity of everything that its values depend on.
+    pub fingerprint: Arc<str>,
+    /// What is computed.
+    pub metric: Metric,
+    /// Over which windows: indexes into [`Plan::windows`].
+    pub windows: Vec<usize>,
+    /// For which groups: indexes into [`Plan::grouping_sets`].
+    pub grouping_sets: Vec<usize>,
+    /// Most groups that one window of a grouping set publishes.
+    pub groups_max: usize,
+    /// Fewer events than this are `insufficient`.
+    pub n_min: i64,
+}
+
+/// Everything that one engine computes.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// Names of the dimensions, in the order of [`Batch::dimensions`].
+    ///
+    /// [`Batch::dimensions`]: crate::Batch::dimensions
+    pub dimensions: Vec<Arc<str>>,
+    /// Sets of dimensions that rows are grouped by; indexes into `dimensions`.
+    pub grouping_sets: Vec<Vec<usize>>,
+    /// The windows.
+    pub windows: Vec<Window>,
+    /// Number of measures in each batch.
+    pub measures: usize,
+    /// The KPIs.
+    pub definitions: Vec<Definition>,
+}

@@ -1,0 +1,32 @@
+//! KPIs as exact functions of the set of accepted events.
+//!
+//! Facts in, rows out: this crate does no IO, reads no clock and spawns no
+//! task. Callers hand it measured inputs ([`Batch`]) and a [`Frontier`]; it
+//! hands back the rows that became final or changed.
+//!
+//! - Sums are integers of a fixed scale, so order never changes a digit.
+//! - Every change is a signed delta, so retraction is addition.
+//! - Floats appear in [`stats`] alone, derived from exact moments.
+
+mod batch;
+mod definition;
+mod engine;
+mod exact;
+mod groups;
+mod identity;
+mod keyed;
+mod rows;
+mod series;
+pub mod stats;
+mod sums;
+mod window;
+
+pub use batch::{Batch, MeasureInput, Sign};
+pub use definition::{Definition, Metric, Plan};
+pub use engine::{Engine, EngineError, Frontier, RowKey};
+pub use exact::{decimal_text, divide_half_even};
+pub use groups::NO_VALUE;
+pub use identity::{Arrival, Identities, Position, Resolution};
+pub use rows::{Figures, KpiRow, Reason, RowsBuilder, Status, figures, kpis_schema};
+pub use sums::{Overflow, Sums, VALUE_SCALE, WEIGHT_SCALE};
+pub use window::{CalendarUnit, Window, WindowSpan};
