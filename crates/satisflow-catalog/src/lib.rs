@@ -1,1 +1,22 @@
-//! Placeholder.
+//! The KPI catalog: YAML to checked definitions, and their SQL expressions,
+//! planned once, to the engine's measured inputs.
+//!
+//! - A KPI is data: no name of one occurs in code.
+//! - Expressions are SQL over the columns of accepted events. The same text,
+//!   with macros expanded, is what the audit runs.
+//! - Every problem is reported with its line, all of them at once.
+
+mod check;
+mod evaluate;
+mod fingerprint;
+mod macros;
+mod raw;
+mod resolved;
+
+pub use evaluate::{EvaluateError, Evaluator};
+pub use macros::ScaleBounds;
+pub use raw::RawCatalog;
+pub use resolved::{Catalog, Dimension, Measure, MetricDefinition};
+
+/// The catalog that serves when the configuration names none.
+pub const CORE: &str = include_str!("../../../catalogs/core/catalog.yaml");

@@ -1,0 +1,344 @@
+//! Names and windows of a catalog, resolved; each problem with its place.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+use jiff::tz::TimeZone;
+use satisflow_document::{Document, Problems};
+use satisflow_kpi::{CalendarUnit, Definition, Metric, Plan, Window, WindowSpan};
+
+use crate::fingerprint::{Parts, fingerprint};
+use crate::macros::{self, ScaleBounds};
+use crate::raw::{RawCalendarUnit, RawCatalog, RawMeasure, RawMetric, RawWindow};
+use crate::resolved::{Catalog, Dimension, Measure, MetricDefinition};
+
+const ZONE_DEFAULT: &str = "Asia/Shanghai";
+const N_MIN_DEFAULT: u32 = 30;
+const GROUPS_MAX_DEFAULT: u32 = 10_000;
+const GROUPING_DIMENSIONS_MAX: usize = 8;
+
+/// Finds problems, and resolves what it can so that later checks find theirs.
+struct Checker<'a> {
+    document: &'a Document,
+    problems: &'a mut Problems,
+}
+
+impl Checker<'_> {
+    fn problem(&mut self, pointer: &str, message: String, hint: &str) {
+        let hint = (!hint.is_empty()).then(|| hint.to_owned());
+        self.problems.at(self.document, pointer, message, hint);
+    }
+}
+
+pub(crate) fn resolve(
+    document: &Document,
+    raw: &RawCatalog,
+    scales: &[ScaleBounds],
+    problems: &mut Problems,
+) -> Catalog {
+    let mut checker = Checker { document, problems };
+    if raw.version != 1 {
+        checker.problem("/version", format!("version {} is not known", raw.version), "write `version: 1`");
+    }
+    let dimensions = dimensions(raw, &mut checker);
+    let windows = windows(raw, &mut checker);
+    let measures = measures(raw, scales, &mut checker);
+    let mut catalog = Catalog {
+        plan: Plan {
+            dimensions: dimensions.iter().map(|d| Arc::clone(&d.name)).collect(),
+            windows,
+            measures: measures.len(),
+            ..Plan::default()
+        },
+        dimensions,
+        measures,
+        metrics: Vec::new(),
+    };
+    for (name, metric) in &raw.metrics {
+        add_metric(&mut catalog, raw, name, metric, &mut checker);
+    }
+    catalog
+}
+
+fn dimensions(raw: &RawCatalog, checker: &mut Checker<'_>) -> Vec<Dimension> {
+    let taken = satisflow_kpi::kpis_schema(&[]);
+    for name in raw.dimensions.keys() {
+        if taken.column_with_name(name).is_some() {
+            let message = format!("dimension `{name}` has the name of a column of `kpis`");
+            checker.problem(&format!("/dimensions/{name}"), message, "choose another name");
+        }
+    }
+    raw.dimensions.iter().map(|(name, sql)| Dimension { name: name.as_str().into(), sql: sql.clone() }).collect()
+}
+
+fn windows(raw: &RawCatalog, checker: &mut Checker<'_>) -> Vec<Window> {
+    let zone_name = raw.zone.as_deref().unwrap_or(ZONE_DEFAULT);
+    let zone = zone(zone_name, "/zone", checker);
+    raw.windows
+        .iter()
+        .map(|(name, window)| {
+            let span = span(&format!("/windows/{name}"), window, &zone, checker);
+            Window { name: name.as_str().into(), span }
+        })
+        .collect()
+}
+
+fn zone(name: &str, pointer: &str, checker: &mut Checker<'_>) -> TimeZone {
+    jiff::tz::TimeZoneDatabase::bundled().get(name).unwrap_or_else(|_| {
+        checker.problem(pointer, format!("zone `{name}` is not in the IANA database"), "such as `Europe/Berlin`");
+        TimeZone::UTC
+    })
+}
+
+fn span(pointer: &str, window: &RawWindow, default: &TimeZone, checker: &mut Checker<'_>) -> WindowSpan {
+    match (&window.length, &window.step, window.calendar, window.all) {
+        (Some(length), Some(step), None, None) => rolling(pointer, length, step, checker),
+        (None, None, Some(unit), None) => {
+            let zone = window.zone.as_ref().map(|name| zone(name, &format!("{pointer}/zone"), checker));
+            WindowSpan::Calendar { unit: calendar_unit(unit), zone: zone.unwrap_or_else(|| default.clone()) }
+        }
+        (None, None, None, Some(true)) => WindowSpan::All,
+        _ => {
+            checker.problem(
+                pointer,
+                "a window is either rolling, of the calendar, or all".into(),
+                "write `length` and `step`, or `calendar`, or `all: true`",
+            );
+            WindowSpan::All
+        }
+    }
+}
+
+fn rolling(pointer: &str, length: &str, step: &str, checker: &mut Checker<'_>) -> WindowSpan {
+    let length_at = format!("{pointer}/length");
+    let length = duration(&length_at, length, checker);
+    let step = duration(&format!("{pointer}/step"), step, checker);
+    if length % step != 0 {
+        checker.problem(&length_at, "the length is not a multiple of the step".into(), "such as 5m by 1m");
+    }
+    WindowSpan::Rolling { length, step }
+}
+
+/// µs; at least a second.
+fn duration(pointer: &str, text: &str, checker: &mut Checker<'_>) -> i64 {
+    const SECOND: i64 = 1_000_000;
+    let parsed = parse_duration(text).filter(|micros| *micros >= SECOND);
+    parsed.unwrap_or_else(|| {
+        checker.problem(pointer, format!("`{text}` is not a duration of a second or more"), "such as 90s, 5m, 1h, 7d");
+        SECOND
+    })
+}
+
+fn parse_duration(text: &str) -> Option<i64> {
+    let text = text.trim();
+    if let Some(days) = text.strip_suffix('d') {
+        return days.trim().parse::<i64>().ok()?.checked_mul(86_400_000_000);
+    }
+    let parsed: SignedDuration = text.parse().ok()?;
+    i64::try_from(parsed.as_micros()).ok()
+}
+
+fn calendar_unit(unit: RawCalendarUnit) -> CalendarUnit {
+    match unit {
+        RawCalendarUnit::Day => CalendarUnit::Day,
+        RawCalendarUnit::Week => CalendarUnit::Week,
+        RawCalendarUnit::Month => CalendarUnit::Month,
+        RawCalendarUnit::Quarter => CalendarUnit::Quarter,
+        RawCalendarUnit::HalfYear => CalendarUnit::HalfYear,
+        RawCalendarUnit::Year => CalendarUnit::Year,
+    }
+}
+
+fn measures(raw: &RawCatalog, scales: &[ScaleBounds], checker: &mut Checker<'_>) -> Vec<Measure> {
+    let of = |(name, measure): (&String, &RawMeasure)| {
+        let pointer = format!("/measures/{name}");
+        let mut text = |field: &str, sql: &str| {
+            macros::expand(sql, scales).unwrap_or_else(|message| {
+                checker.problem(&format!("{pointer}/{field}"), message, "");
+                "NULL".to_owned()
+            })
+        };
+        let filter = measure.filter.as_deref().map(|sql| text("filter", sql));
+        let value = measure.value.as_deref().map_or("1".to_owned(), |sql| text("value", sql));
+        let weight = measure.weight.as_deref().map_or("1".to_owned(), |sql| text("weight", sql));
+        let first_per = measure.first_per.as_deref().map(|sql| text("first_per", sql));
+        unknown_kinds(&pointer, measure, checker);
+        Measure { name: name.as_str().into(), filter: condition(&measure.kinds, filter), value, weight, first_per }
+    };
+    raw.measures.iter().map(of).collect()
+}
+
+fn unknown_kinds(pointer: &str, measure: &RawMeasure, checker: &mut Checker<'_>) {
+    for (index, kind) in measure.kinds.iter().enumerate() {
+        if !satisflow_model::is_kind(kind) {
+            let message = format!("`{kind}` is not a kind of event");
+            checker.problem(&format!("{pointer}/kinds/{index}"), message, "docs/events.md lists the kinds");
+        }
+    }
+}
+
+fn condition(kinds: &[String], filter: Option<String>) -> String {
+    let quoted: Vec<String> = kinds.iter().map(|kind| format!("'{}'", kind.replace('\'', "''"))).collect();
+    let of_kind = (!kinds.is_empty()).then(|| format!("kind IN ({})", quoted.join(", ")));
+    match (of_kind, filter) {
+        (Some(kind), Some(filter)) => format!("{kind} AND ({filter})"),
+        (Some(only), None) | (None, Some(only)) => only,
+        (None, None) => "true".to_owned(),
+    }
+}
+
+fn add_metric(catalog: &mut Catalog, raw: &RawCatalog, name: &str, metric: &RawMetric, checker: &mut Checker<'_>) {
+    let pointer = format!("/metrics/{name}");
+    let Some(kind) = metric_kind(catalog, &pointer, metric, checker) else { return };
+    let windows = metric_windows(catalog, raw, &pointer, metric, checker);
+    let sets = metric_sets(catalog, raw, &pointer, metric, checker);
+    let n_min = i64::from(metric.n_min.or(raw.defaults.n_min).unwrap_or(N_MIN_DEFAULT));
+    let groups_max = metric.groups_max.or(raw.defaults.groups_max).unwrap_or(GROUPS_MAX_DEFAULT) as usize;
+    let used = std::iter::once(kind.measure()).chain(kind.base_measure());
+    let parts = Parts {
+        name,
+        metric: kind,
+        measures: used.map(|m| &catalog.measures[m]).collect(),
+        windows: windows.iter().map(|w| &catalog.plan.windows[*w]).collect(),
+        grouping_sets: sets.iter().map(|set| set.iter().map(|d| &catalog.dimensions[*d]).collect()).collect(),
+        n_min,
+        groups_max,
+    };
+    let fingerprint = fingerprint(&parts);
+    let grouping_sets = sets.into_iter().map(|set| intern(&mut catalog.plan.grouping_sets, set)).collect();
+    catalog.plan.definitions.push(Definition {
+        name: name.into(),
+        fingerprint: fingerprint.into(),
+        metric: kind,
+        windows,
+        grouping_sets,
+        groups_max,
+        n_min,
+    });
+    catalog.metrics.push(MetricDefinition {
+        name: name.into(),
+        description: metric.description.clone().unwrap_or_default(),
+        unit: metric.unit.clone().unwrap_or_default(),
+        metric: kind,
+    });
+}
+
+fn intern(sets: &mut Vec<Vec<usize>>, set: Vec<usize>) -> usize {
+    sets.iter().position(|known| *known == set).unwrap_or_else(|| {
+        sets.push(set);
+        sets.len() - 1
+    })
+}
+
+fn metric_kind(catalog: &Catalog, pointer: &str, raw: &RawMetric, checker: &mut Checker<'_>) -> Option<Metric> {
+    let mut measure = |field: &str, name: &str| {
+        let found = catalog.measures.iter().position(|m| *m.name == *name);
+        if found.is_none() {
+            let known: Vec<&str> = catalog.measures.iter().map(|m| &*m.name).collect();
+            let hint = format!("the measures are {}", known.join(", "));
+            checker.problem(&format!("{pointer}/{field}"), format!("there is no measure `{name}`"), &hint);
+        }
+        found
+    };
+    let mut kinds = Vec::new();
+    kinds.extend(raw.mean.as_deref().map(|name| measure("mean", name).map(Metric::Mean)));
+    kinds.extend(raw.share.as_deref().map(|name| measure("share", name).map(Metric::Share)));
+    kinds.extend(raw.count.as_deref().map(|name| measure("count", name).map(Metric::Count)));
+    kinds.extend(raw.sum.as_deref().map(|name| measure("sum", name).map(Metric::Sum)));
+    kinds.extend(raw.ratio.as_ref().map(|ratio| {
+        let numerator = measure("ratio/numerator", &ratio.numerator);
+        let denominator = measure("ratio/denominator", &ratio.denominator);
+        Some(Metric::Ratio { numerator: numerator?, denominator: denominator? })
+    }));
+    match kinds.as_slice() {
+        [one] => *one,
+        _ => {
+            let message = format!("a metric has exactly one aggregate, here are {}", kinds.len());
+            checker.problem(pointer, message, "one of `mean`, `share`, `ratio`, `count`, `sum`");
+            None
+        }
+    }
+}
+
+fn metric_windows(
+    catalog: &Catalog,
+    raw: &RawCatalog,
+    pointer: &str,
+    metric: &RawMetric,
+    checker: &mut Checker<'_>,
+) -> Vec<usize> {
+    let known: BTreeMap<&str, usize> =
+        catalog.plan.windows.iter().enumerate().map(|(index, w)| (&*w.name, index)).collect();
+    let (names, at) = match (&metric.windows, &raw.defaults.windows) {
+        (Some(own), _) => (own, format!("{pointer}/windows")),
+        (None, Some(default)) => (default, "/defaults/windows".to_owned()),
+        (None, None) => return known.into_values().collect(),
+    };
+    let hint = || format!("the windows are {}", known.keys().copied().collect::<Vec<_>>().join(", "));
+    names
+        .iter()
+        .enumerate()
+        .filter_map(|(index, name)| {
+            let found = known.get(name.as_str()).copied();
+            if found.is_none() {
+                checker.problem(&format!("{at}/{index}"), format!("there is no window `{name}`"), &hint());
+            }
+            found
+        })
+        .collect()
+}
+
+fn metric_sets(
+    catalog: &Catalog,
+    raw: &RawCatalog,
+    pointer: &str,
+    metric: &RawMetric,
+    checker: &mut Checker<'_>,
+) -> Vec<Vec<usize>> {
+    let (sets, at) = match (&metric.grouping_sets, &raw.defaults.grouping_sets) {
+        (Some(own), _) => (own, format!("{pointer}/grouping_sets")),
+        (None, Some(default)) => (default, "/defaults/grouping_sets".to_owned()),
+        (None, None) => return vec![Vec::new()],
+    };
+    sets.iter()
+        .enumerate()
+        .map(|(index, names)| grouping_set(catalog, &format!("{at}/{index}"), names, checker))
+        .collect()
+}
+
+/// Dimensions in the catalog's order, whatever the order they are named in.
+fn grouping_set(catalog: &Catalog, pointer: &str, names: &[String], checker: &mut Checker<'_>) -> Vec<usize> {
+    let mut set = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        match catalog.dimensions.iter().position(|d| *d.name == **name) {
+            Some(dimension) => set.push(dimension),
+            None => {
+                let known: Vec<&str> = catalog.dimensions.iter().map(|d| &*d.name).collect();
+                let hint = format!("the dimensions are {}", known.join(", "));
+                checker.problem(&format!("{pointer}/{index}"), format!("there is no dimension `{name}`"), &hint);
+            }
+        }
+    }
+    if names.len() > GROUPING_DIMENSIONS_MAX {
+        let message = format!("{} dimensions in one grouping set", names.len());
+        checker.problem(pointer, message, &format!("at most {GROUPING_DIMENSIONS_MAX}"));
+    }
+    set.sort_unstable();
+    set.dedup();
+    set
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_seconds_to_days() {
+        assert_eq!(parse_duration("90s"), Some(90_000_000));
+        assert_eq!(parse_duration("5m"), Some(300_000_000));
+        assert_eq!(parse_duration("1h"), Some(3_600_000_000));
+        assert_eq!(parse_duration("180d"), Some(180 * 86_400_000_000));
+        assert_eq!(parse_duration("soon"), None);
+    }
+}

@@ -1,0 +1,284 @@
+//! SQL expressions, planned once, evaluated on batches of accepted events.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
+use arrow::compute::{CastOptions, cast_with_options, concat};
+use arrow::datatypes::{DataType, Decimal128Type, TimestampMicrosecondType};
+use arrow::error::ArrowError;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, DataFusionError, ScalarValue};
+use datafusion::logical_expr::{ColumnarValue, Expr};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::prelude::SessionContext;
+use satisflow_document::{Document, Problems};
+use satisflow_kpi::{Batch, MeasureInput};
+
+use crate::raw::RawCatalog;
+use crate::resolved::{Catalog, Measure};
+
+/// A batch that is not what the catalog was planned for.
+#[derive(Debug, thiserror::Error)]
+pub enum EvaluateError {
+    /// An expression that was planned can't be planned or evaluated now.
+    #[error("the catalog's expression `{sql}` can't be evaluated: {source}")]
+    Expression {
+        /// The expression.
+        sql: String,
+        /// The cause.
+        source: Box<DataFusionError>,
+    },
+    /// A column is missing or of another type.
+    #[error("accepted events have no usable column `{0}`")]
+    Column(&'static str),
+}
+
+/// What an expression has to yield.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Yields {
+    Condition,
+    /// At most this many decimals.
+    Number(i8),
+    Text,
+}
+
+impl Yields {
+    const VALUE: Yields = Yields::Number(4);
+    const WEIGHT: Yields = Yields::Number(6);
+
+    fn target(self) -> DataType {
+        match self {
+            Yields::Condition => DataType::Boolean,
+            Yields::Number(scale) => DataType::Decimal128(18, scale),
+            Yields::Text => DataType::Utf8,
+        }
+    }
+
+    /// Why a type won't do.
+    fn refuses(self, kind: &DataType) -> Option<String> {
+        let wrong = |wanted: &str| Some(format!("the expression yields {kind}, where {wanted} is wanted"));
+        match (self, kind) {
+            (_, DataType::Null) => None,
+            (Yields::Condition, DataType::Boolean) => None,
+            (Yields::Condition, _) => wrong("a condition"),
+            (Yields::Number(_), DataType::Boolean) => None,
+            (Yields::Number(_), kind) if kind.is_integer() => None,
+            (Yields::Number(most), DataType::Decimal128(_, scale)) if *scale <= most => None,
+            (Yields::Number(most), kind) if kind.is_numeric() => {
+                wrong(&format!("a number of at most {most} decimals (write CAST(... AS DECIMAL(18,{most})))"))
+            }
+            (Yields::Number(_), _) => wrong("a number"),
+            (Yields::Text, kind) if kind.is_nested() || *kind == DataType::Binary => wrong("text"),
+            (Yields::Text, _) => None,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Planned {
+    sql: String,
+    physical: Arc<dyn PhysicalExpr>,
+    yields: Yields,
+}
+
+#[derive(Debug)]
+struct PlannedMeasure {
+    filter: Planned,
+    value: Planned,
+    weight: Planned,
+    first_per: Option<Planned>,
+}
+
+/// The catalog's expressions, ready to run.
+#[derive(Debug)]
+pub struct Evaluator {
+    dimensions: Vec<Planned>,
+    measures: Vec<PlannedMeasure>,
+}
+
+struct Planner {
+    context: SessionContext,
+    schema: DFSchema,
+}
+
+impl Planner {
+    fn new() -> Result<Planner, DataFusionError> {
+        let schema = DFSchema::try_from(satisflow_model::records_schema().as_ref().clone())?;
+        Ok(Planner { context: SessionContext::new(), schema })
+    }
+
+    fn plan(&self, sql: &str, yields: Yields) -> Result<Planned, String> {
+        let expr = self.context.parse_sql_expr(sql, &self.schema).map_err(first_line)?;
+        only_rowwise(&expr)?;
+        let physical = self.context.create_physical_expr(expr, &self.schema).map_err(first_line)?;
+        let kind = physical.data_type(self.schema.as_arrow()).map_err(first_line)?;
+        match yields.refuses(&kind) {
+            Some(reason) => Err(reason),
+            None => Ok(Planned { sql: sql.to_owned(), physical, yields }),
+        }
+    }
+}
+
+fn first_line(error: DataFusionError) -> String {
+    error.strip_backtrace().lines().next().unwrap_or_default().to_owned()
+}
+
+/// Refuses what looks at more than one event.
+fn only_rowwise(expr: &Expr) -> Result<(), String> {
+    let mut found = None;
+    let walked = expr.apply(|node| {
+        found = match node {
+            Expr::AggregateFunction(_) => Some("an aggregate function"),
+            Expr::WindowFunction(_) => Some("a window function"),
+            Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) => Some("a subquery"),
+            Expr::ScalarFunction(f) if f.func.signature().volatility != datafusion::logical_expr::Volatility::Immutable => {
+                Some("a function whose result changes with time or chance")
+            }
+            _ => found,
+        };
+        Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    match (walked, found) {
+        (Err(error), _) => Err(first_line(error)),
+        (_, Some(what)) => Err(format!("an expression reads one event at a time, and this one has {what}")),
+        _ => Ok(()),
+    }
+}
+
+/// Plans every expression and adds a problem for each that does not plan.
+pub(crate) fn check(document: &Document, raw: &RawCatalog, catalog: &Catalog, problems: &mut Problems) {
+    let planner = match Planner::new() {
+        Ok(planner) => planner,
+        Err(error) => return problems.at(document, "", error.to_string(), None),
+    };
+    let mut plan = |pointer: String, sql: &str, yields| {
+        if let Err(message) = planner.plan(sql, yields) {
+            problems.at(document, &pointer, message, Some("docs/events.md lists the columns".to_owned()));
+        }
+    };
+    for dimension in &catalog.dimensions {
+        plan(format!("/dimensions/{}", dimension.name), &dimension.sql, Yields::Text);
+    }
+    for (measure, raw) in catalog.measures.iter().zip(raw.measures.values()) {
+        let at = |field: &str| format!("/measures/{}/{field}", measure.name);
+        if raw.filter.is_some() {
+            plan(at("filter"), &measure.filter, Yields::Condition);
+        }
+        plan(at("value"), &measure.value, Yields::VALUE);
+        plan(at("weight"), &measure.weight, Yields::WEIGHT);
+        if let Some(key) = &measure.first_per {
+            plan(at("first_per"), key, Yields::Text);
+        }
+    }
+}
+
+impl Evaluator {
+    /// Plans the expressions of a checked catalog.
+    ///
+    /// # Errors
+    /// When one does not plan, which checking has ruled out.
+    pub fn new(catalog: &Catalog) -> Result<Evaluator, EvaluateError> {
+        let planner = Planner::new().map_err(|source| failed("", source))?;
+        let plan = |sql: &str, yields| {
+            planner.plan(sql, yields).map_err(|message| failed(sql, DataFusionError::Plan(message)))
+        };
+        let measure = |m: &Measure| {
+            Ok(PlannedMeasure {
+                filter: plan(&m.filter, Yields::Condition)?,
+                value: plan(&m.value, Yields::VALUE)?,
+                weight: plan(&m.weight, Yields::WEIGHT)?,
+                first_per: m.first_per.as_ref().map(|key| plan(key, Yields::Text)).transpose()?,
+            })
+        };
+        Ok(Evaluator {
+            dimensions: catalog.dimensions.iter().map(|d| plan(&d.sql, Yields::Text)).collect::<Result<_, _>>()?,
+            measures: catalog.measures.iter().map(measure).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Measures accepted events (rows of `records`).
+    ///
+    /// A row on which an expression fails (a division by zero, a value too
+    /// large) yields NULL there and is not selected, as in SQL's TRY.
+    ///
+    /// # Errors
+    /// When a column is missing.
+    pub fn evaluate(&self, events: &RecordBatch) -> Result<Batch, EvaluateError> {
+        let column = |name: &'static str| events.column_by_name(name).ok_or(EvaluateError::Column(name));
+        let time = column("event_time")?.as_primitive_opt::<TimestampMicrosecondType>();
+        let id = column("event_id")?.as_string_opt::<i32>();
+        Ok(Batch {
+            event_time: time.ok_or(EvaluateError::Column("event_time"))?.values().to_vec(),
+            event_id: id.ok_or(EvaluateError::Column("event_id"))?.clone(),
+            dimensions: self.dimensions.iter().map(|d| d.text(events)).collect::<Result<_, _>>()?,
+            measures: self.measures.iter().map(|m| m.evaluate(events)).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl PlannedMeasure {
+    fn evaluate(&self, events: &RecordBatch) -> Result<MeasureInput, EvaluateError> {
+        let selected: BooleanArray = self.filter.run(events)?.as_boolean().clone();
+        Ok(MeasureInput {
+            selected,
+            value: self.value.run(events)?.as_primitive::<Decimal128Type>().clone(),
+            weight: self.weight.run(events)?.as_primitive::<Decimal128Type>().clone(),
+            key: self.first_per.as_ref().map(|key| key.text(events)).transpose()?,
+        })
+    }
+}
+
+impl Planned {
+    fn text(&self, events: &RecordBatch) -> Result<StringArray, EvaluateError> {
+        Ok(self.run(events)?.as_string::<i32>().clone())
+    }
+
+    fn run(&self, events: &RecordBatch) -> Result<ArrayRef, EvaluateError> {
+        match self.evaluate(events) {
+            Ok(array) => Ok(array),
+            Err(_) if events.num_rows() == 0 => Ok(self.nulls(0)),
+            Err(_) => self.row_by_row(events),
+        }
+    }
+
+    fn evaluate(&self, events: &RecordBatch) -> Result<ArrayRef, DataFusionError> {
+        let array = match self.physical.evaluate(events)? {
+            ColumnarValue::Array(array) => array,
+            ColumnarValue::Scalar(scalar) => scalar.to_array_of_size(events.num_rows())?,
+        };
+        Ok(convert(&array, &self.yields.target())?)
+    }
+
+    fn row_by_row(&self, events: &RecordBatch) -> Result<ArrayRef, EvaluateError> {
+        let one = |row| self.evaluate(&events.slice(row, 1)).unwrap_or_else(|_| self.nulls(1));
+        let rows: Vec<ArrayRef> = (0..events.num_rows()).map(one).collect();
+        let parts: Vec<&dyn Array> = rows.iter().map(AsRef::as_ref).collect();
+        concat(&parts).map_err(|error| failed(&self.sql, error.into()))
+    }
+
+    fn nulls(&self, rows: usize) -> ArrayRef {
+        arrow::array::new_null_array(&self.yields.target(), rows)
+    }
+}
+
+fn failed(sql: &str, source: DataFusionError) -> EvaluateError {
+    EvaluateError::Expression { sql: sql.to_owned(), source: Box::new(source) }
+}
+
+/// Casts without losing a digit: what does not fit is an error.
+fn convert(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, ArrowError> {
+    if array.data_type() == target {
+        return Ok(Arc::clone(array));
+    }
+    let strict = CastOptions { safe: false, ..CastOptions::default() };
+    match (array.data_type(), target) {
+        (DataType::Boolean, DataType::Decimal128(..)) => {
+            let integers = cast_with_options(array, &DataType::Int64, &strict)?;
+            cast_with_options(&integers, target, &strict)
+        }
+        (DataType::Null, target) => ScalarValue::try_new_null(target)
+            .and_then(|null| null.to_array_of_size(array.len()))
+            .map_err(|error| ArrowError::ComputeError(error.to_string())),
+        _ => cast_with_options(array, target, &strict),
+    }
+}

@@ -1,0 +1,158 @@
+//! The catalog as it stands in YAML, before any of it is believed.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// A KPI catalog.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawCatalog {
+    /// Version of this format: 1.
+    pub version: u32,
+    /// IANA zone of calendar windows that name none; default `Asia/Shanghai`.
+    #[serde(default)]
+    pub zone: Option<String>,
+    /// Name to SQL expression over an event's columns; the result is text.
+    #[serde(default)]
+    pub dimensions: BTreeMap<String, String>,
+    /// Name to window.
+    #[serde(default)]
+    pub windows: BTreeMap<String, RawWindow>,
+    /// Name to measure.
+    pub measures: BTreeMap<String, RawMeasure>,
+    /// What metrics use that do not say otherwise.
+    #[serde(default)]
+    pub defaults: RawDefaults,
+    /// Name to metric; each is a KPI.
+    pub metrics: BTreeMap<String, RawMetric>,
+}
+
+/// A window: `length` and `step`, or `calendar`, or `all`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawWindow {
+    /// Length of a rolling window, such as `5m`, `1h`, `7d`.
+    #[serde(default)]
+    pub length: Option<String>,
+    /// Distance of the ends of a rolling window; divides the length.
+    #[serde(default)]
+    pub step: Option<String>,
+    /// Period of the civil calendar.
+    #[serde(default)]
+    pub calendar: Option<RawCalendarUnit>,
+    /// IANA zone of a calendar window; default the catalog's.
+    #[serde(default)]
+    pub zone: Option<String>,
+    /// `true`: everything, with a row at each UTC midnight.
+    #[serde(default)]
+    pub all: Option<bool>,
+}
+
+/// Periods of the civil calendar.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawCalendarUnit {
+    /// A day.
+    Day,
+    /// An ISO week, from Monday.
+    Week,
+    /// A month.
+    Month,
+    /// A quarter.
+    Quarter,
+    /// Half a year.
+    HalfYear,
+    /// A year.
+    Year,
+}
+
+/// An aggregate's input: which events, which value, which weight.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawMeasure {
+    /// Kinds of events it reads; all kinds when absent.
+    #[serde(default)]
+    pub kinds: Vec<String>,
+    /// SQL condition that an event must meet.
+    #[serde(default)]
+    pub filter: Option<String>,
+    /// SQL expression of the value, at most 4 decimals; default 1. NULL is not counted.
+    #[serde(default)]
+    pub value: Option<String>,
+    /// SQL expression of the weight, at most 6 decimals, at least 0; default 1.
+    #[serde(default)]
+    pub weight: Option<String>,
+    /// SQL expression of a key: only the first event of each key counts, by
+    /// event time, then event id.
+    #[serde(default)]
+    pub first_per: Option<String>,
+}
+
+/// What metrics use that do not say otherwise.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawDefaults {
+    /// Names of windows; default all of the catalog.
+    #[serde(default)]
+    pub windows: Option<Vec<String>>,
+    /// Lists of dimension names; default `[[]]`, the total.
+    #[serde(default)]
+    pub grouping_sets: Option<Vec<Vec<String>>>,
+    /// Fewer events than this are `insufficient`; default 30.
+    #[serde(default)]
+    pub n_min: Option<u32>,
+    /// Most groups that one window of a grouping set publishes; default 10000.
+    #[serde(default)]
+    pub groups_max: Option<u32>,
+}
+
+/// A metric: exactly one of `mean`, `share`, `ratio`, `count`, `sum`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawMetric {
+    /// Weighted mean of a measure.
+    #[serde(default)]
+    pub mean: Option<String>,
+    /// Weighted share of a measure whose value is 0 or 1 (or a condition).
+    #[serde(default)]
+    pub share: Option<String>,
+    /// One measure's sum over another's.
+    #[serde(default)]
+    pub ratio: Option<RawRatio>,
+    /// Number of events of a measure with a weight above 0.
+    #[serde(default)]
+    pub count: Option<String>,
+    /// Weighted sum of a measure.
+    #[serde(default)]
+    pub sum: Option<String>,
+    /// What it tells, in a sentence.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Unit of the value, such as `points`.
+    #[serde(default)]
+    pub unit: Option<String>,
+    /// Names of windows.
+    #[serde(default)]
+    pub windows: Option<Vec<String>>,
+    /// Lists of dimension names; `[]` is the total.
+    #[serde(default)]
+    pub grouping_sets: Option<Vec<Vec<String>>>,
+    /// Fewer events than this are `insufficient`.
+    #[serde(default)]
+    pub n_min: Option<u32>,
+    /// Most groups that one window of a grouping set publishes.
+    #[serde(default)]
+    pub groups_max: Option<u32>,
+}
+
+/// The two measures of a ratio.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawRatio {
+    /// Measure above the line.
+    pub numerator: String,
+    /// Measure below the line.
+    pub denominator: String,
+}

@@ -1,0 +1,81 @@
+//! A catalog that holds: every name resolved, every expression planned.
+
+use std::sync::Arc;
+
+use satisflow_document::{Document, Problems};
+use satisflow_kpi::{Metric, Plan, Window};
+
+use crate::macros::ScaleBounds;
+use crate::raw::RawCatalog;
+use crate::{check, evaluate};
+
+/// A dimension: rows are grouped by the text of an expression.
+#[derive(Debug, Clone)]
+pub struct Dimension {
+    /// Its name, and its column in `kpis`.
+    pub name: Arc<str>,
+    /// SQL over the columns of an event.
+    pub sql: String,
+}
+
+/// A measure with its macros expanded; every text is plain SQL.
+#[derive(Debug, Clone)]
+pub struct Measure {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Condition on an event, kinds included; `true` for all.
+    pub filter: String,
+    /// The value.
+    pub value: String,
+    /// The weight.
+    pub weight: String,
+    /// The key of which only the first event counts.
+    pub first_per: Option<String>,
+}
+
+/// A KPI as documentation and metrics show it.
+#[derive(Debug, Clone)]
+pub struct MetricDefinition {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it tells.
+    pub description: String,
+    /// Unit of the value.
+    pub unit: String,
+    /// How it is made; measures are indexes into [`Catalog::measures`].
+    pub metric: Metric,
+}
+
+/// A checked catalog.
+#[derive(Debug, Clone)]
+pub struct Catalog {
+    /// Dimensions, in the order of the engine's plan.
+    pub dimensions: Vec<Dimension>,
+    /// Measures, in the order of the engine's batches.
+    pub measures: Vec<Measure>,
+    /// Metrics, in the order of the plan's definitions.
+    pub metrics: Vec<MetricDefinition>,
+    /// What the engine computes.
+    pub plan: Plan,
+}
+
+impl Catalog {
+    /// Reads and checks a catalog; `None` when problems were added.
+    pub fn load(document: &Document, scales: &[ScaleBounds], problems: &mut Problems) -> Option<Catalog> {
+        let before = problems.len();
+        let raw: RawCatalog = document.read(problems)?;
+        let catalog = check::resolve(document, &raw, scales, problems);
+        evaluate::check(document, &raw, &catalog, problems);
+        (problems.len() == before).then_some(catalog)
+    }
+
+    /// Names of the dimensions, which are columns of `kpis`.
+    pub fn dimension_names(&self) -> Vec<Arc<str>> {
+        self.dimensions.iter().map(|d| Arc::clone(&d.name)).collect()
+    }
+
+    /// The window of an index of the plan.
+    pub fn window(&self, index: usize) -> &Window {
+        &self.plan.windows[index]
+    }
+}

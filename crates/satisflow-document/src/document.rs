@@ -1,0 +1,178 @@
+//! YAML text to a JSON value in which every node knows its line.
+
+use std::collections::BTreeMap;
+
+use saphyr::{LoadableYamlNode, Marker, MarkedYaml, Scalar, YamlData};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::problems::{Problem, Problems};
+use crate::schema;
+
+/// Nesting beyond this is refused.
+const DEPTH_MAX: usize = 64;
+
+/// A parsed document.
+#[derive(Debug)]
+pub struct Document {
+    file: String,
+    value: Value,
+    places: BTreeMap<String, (usize, usize)>,
+}
+
+struct Reader<'a> {
+    file: &'a str,
+    variable: &'a dyn Fn(&str) -> Option<String>,
+    places: BTreeMap<String, (usize, usize)>,
+    problems: Problems,
+}
+
+impl Document {
+    /// Parses one YAML document. `${NAME}` and `${NAME:-default}` in a text
+    /// stand for environment variables.
+    ///
+    /// # Errors
+    /// What is not YAML, not one document, or a variable that is not set.
+    pub fn parse(file: &str, text: &str) -> Result<Document, Problems> {
+        Document::parse_with(file, text, &|name| std::env::var(name).ok())
+    }
+
+    /// As [`Document::parse`], with the environment given.
+    ///
+    /// # Errors
+    /// As for [`Document::parse`].
+    pub fn parse_with(
+        file: &str,
+        text: &str,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Document, Problems> {
+        let mut reader = Reader { file, variable, places: BTreeMap::new(), problems: Problems::new() };
+        let nodes = MarkedYaml::load_from_str(text).unwrap_or_else(|error| {
+            reader.problem(*error.marker(), error.info().to_owned());
+            Vec::new()
+        });
+        let value = match nodes.as_slice() {
+            [node] => reader.value(node, String::new(), 0),
+            [] => Value::Object(Map::new()),
+            _ => {
+                reader.problem(nodes[1].span.start, "only one YAML document is read from a file".to_owned());
+                Value::Null
+            }
+        };
+        let Reader { places, problems, .. } = reader;
+        problems.into_result()?;
+        Ok(Document { file: file.to_owned(), value, places })
+    }
+
+    /// The file as the user named it.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// Line and column of a JSON pointer, or of its nearest ancestor.
+    pub fn position(&self, pointer: &str) -> (usize, usize) {
+        let mut pointer = pointer;
+        loop {
+            if let Some(place) = self.places.get(pointer) {
+                return *place;
+            }
+            match pointer.rfind('/') {
+                Some(cut) => pointer = &pointer[..cut],
+                None => return (1, 1),
+            }
+        }
+    }
+
+    /// Reads the document as `T`, adding every structural problem.
+    pub fn read<T: DeserializeOwned + JsonSchema>(&self, problems: &mut Problems) -> Option<T> {
+        let before = problems.len();
+        schema::check::<T>(self, &self.value, problems);
+        if problems.len() > before {
+            return None;
+        }
+        match serde_json::from_value(self.value.clone()) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                problems.at(self, "", error.to_string(), None);
+                None
+            }
+        }
+    }
+}
+
+impl Reader<'_> {
+    fn problem(&mut self, at: Marker, message: String) {
+        let problem =
+            Problem { file: self.file.to_owned(), line: at.line(), column: at.col() + 1, message, hint: None };
+        self.problems.push(problem);
+    }
+
+    fn value(&mut self, node: &MarkedYaml<'_>, pointer: String, depth: usize) -> Value {
+        let start = node.span.start;
+        self.places.entry(pointer.clone()).or_insert((start.line(), start.col() + 1));
+        if depth > DEPTH_MAX {
+            self.problem(start, format!("nested more than {DEPTH_MAX} deep"));
+            return Value::Null;
+        }
+        match &node.data {
+            YamlData::Value(scalar) => self.scalar(scalar, start),
+            YamlData::Sequence(items) => {
+                let item = |(i, node)| self.value(node, format!("{pointer}/{i}"), depth + 1);
+                Value::Array(items.iter().enumerate().map(item).collect())
+            }
+            YamlData::Mapping(entries) => {
+                let mut map = Map::new();
+                for (key, value) in entries {
+                    let Some(name) = self.key(key) else { continue };
+                    let at = format!("{pointer}/{}", escape(&name));
+                    self.places.insert(at.clone(), (key.span.start.line(), key.span.start.col() + 1));
+                    map.insert(name, self.value(value, at, depth + 1));
+                }
+                Value::Object(map)
+            }
+            _ => {
+                self.problem(start, "this is not a plain value, list or mapping".to_owned());
+                Value::Null
+            }
+        }
+    }
+
+    fn key(&mut self, node: &MarkedYaml<'_>) -> Option<String> {
+        match &node.data {
+            YamlData::Value(Scalar::String(text)) => Some(text.to_string()),
+            YamlData::Value(Scalar::Integer(number)) => Some(number.to_string()),
+            YamlData::Value(Scalar::Boolean(flag)) => Some(flag.to_string()),
+            _ => {
+                self.problem(node.span.start, "a key is text".to_owned());
+                None
+            }
+        }
+    }
+
+    fn scalar(&mut self, scalar: &Scalar<'_>, at: Marker) -> Value {
+        match scalar {
+            Scalar::Null => Value::Null,
+            Scalar::Boolean(flag) => Value::Bool(*flag),
+            Scalar::Integer(number) => Value::from(*number),
+            Scalar::FloatingPoint(number) => Value::from(number.into_inner()),
+            Scalar::String(text) => Value::String(self.substitute(text, at)),
+        }
+    }
+
+    fn substitute(&mut self, text: &str, at: Marker) -> String {
+        let Some((before, rest)) = text.split_once("${") else { return text.to_owned() };
+        let Some((inside, after)) = rest.split_once('}') else { return text.to_owned() };
+        let (name, default) = inside.split_once(":-").map_or((inside, None), |(n, d)| (n, Some(d)));
+        let value = (self.variable)(name).or(default.map(str::to_owned)).unwrap_or_else(|| {
+            self.problem(at, format!("the environment variable `{name}` is not set"));
+            String::new()
+        });
+        format!("{before}{value}{}", self.substitute(after, at))
+    }
+}
+
+/// A key as a part of a JSON pointer.
+pub(crate) fn escape(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}

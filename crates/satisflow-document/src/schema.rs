@@ -1,0 +1,129 @@
+//! A document against the JSON Schema of the type it is read as.
+
+use jsonschema::error::{TypeKind, ValidationErrorKind};
+use jsonschema::{ValidationError, Validator};
+use schemars::JsonSchema;
+use serde_json::Value;
+
+use crate::document::{Document, escape};
+use crate::problems::Problems;
+
+pub(crate) fn check<T: JsonSchema>(document: &Document, value: &Value, problems: &mut Problems) {
+    let schema = schemars::schema_for!(T).to_value();
+    match jsonschema::validator_for(&schema) {
+        Ok(validator) => report_all(document, &schema, &validator, value, problems),
+        Err(error) => problems.at(document, "", error.to_string(), None),
+    }
+}
+
+fn report_all(document: &Document, schema: &Value, validator: &Validator, value: &Value, problems: &mut Problems) {
+    for error in validator.iter_errors(value) {
+        report(document, schema, &error, problems);
+    }
+}
+
+fn report(document: &Document, schema: &Value, error: &ValidationError<'_>, problems: &mut Problems) {
+    let at = error.instance_path().to_string();
+    match error.kind() {
+        ValidationErrorKind::AdditionalProperties { unexpected } => {
+            let known = properties_beside(schema, error);
+            for name in unexpected {
+                let pointer = format!("{at}/{}", escape(name));
+                problems.at(document, &pointer, format!("unknown field `{name}`"), suggestion(name, &known));
+            }
+        }
+        ValidationErrorKind::Required { property } => {
+            let name = property.as_str().unwrap_or_default();
+            problems.at(document, &at, format!("the field `{name}` is missing"), None);
+        }
+        ValidationErrorKind::Enum { options } => {
+            let known: Vec<String> =
+                options.as_array().into_iter().flatten().filter_map(|o| o.as_str().map(str::to_owned)).collect();
+            let written = shown(error.instance());
+            let hint = suggestion(&written, &known);
+            problems.at(document, &at, format!("`{written}` is not one of {}", known.join(", ")), hint);
+        }
+        ValidationErrorKind::Type { kind } => {
+            let message = format!("`{}` is not {}", shown(error.instance()), wanted(kind));
+            problems.at(document, &at, message, None);
+        }
+        ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
+            any_of(document, schema, &at, error, context, problems);
+        }
+        _ => problems.at(document, &at, error.to_string(), None),
+    }
+}
+
+/// Of several shapes the nearest one counts: the one with an error deepest in the document.
+fn any_of(
+    document: &Document,
+    schema: &Value,
+    at: &str,
+    error: &ValidationError<'_>,
+    context: &[Vec<ValidationError<'static>>],
+    problems: &mut Problems,
+) {
+    let not_null = |errors: &&Vec<ValidationError<'static>>| {
+        !errors.iter().any(|e| e.instance_path().to_string() == at && matches!(e.kind(), ValidationErrorKind::Type { .. }))
+    };
+    match context.iter().find(not_null) {
+        Some(errors) => errors.iter().for_each(|inner| report(document, schema, inner, problems)),
+        None => {
+            let kinds: Vec<String> = context
+                .iter()
+                .flatten()
+                .filter_map(|e| match e.kind() {
+                    ValidationErrorKind::Type { kind } => Some(wanted(kind)).filter(|name| name != "null"),
+                    _ => None,
+                })
+                .collect();
+            let message = format!("`{}` is not {}", shown(error.instance()), kinds.join(" or "));
+            problems.at(document, at, message, None);
+        }
+    }
+}
+
+fn wanted(kind: &TypeKind) -> String {
+    let name = |text: String| match text.as_str() {
+        "string" => "text".to_owned(),
+        "array" => "a list".to_owned(),
+        "object" => "a mapping".to_owned(),
+        "integer" => "a whole number".to_owned(),
+        "number" => "a number".to_owned(),
+        "boolean" => "true or false".to_owned(),
+        _ => text,
+    };
+    match kind {
+        TypeKind::Single(one) => name(one.to_string()),
+        TypeKind::Multiple(many) => {
+            let names: Vec<String> = many.iter().map(|one| name(one.to_string())).filter(|n| n != "null").collect();
+            names.join(" or ")
+        }
+    }
+}
+
+fn shown(value: &Value) -> String {
+    const SHOWN_MAX: usize = 60;
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    if text.chars().count() <= SHOWN_MAX { text } else { text.chars().take(SHOWN_MAX).chain("...".chars()).collect() }
+}
+
+/// The fields that the schema knows where an unknown one was found.
+fn properties_beside(schema: &Value, error: &ValidationError<'_>) -> Vec<String> {
+    let path = error.absolute_keyword_location().map(|uri| uri.fragment().map(|f| f.as_str().to_owned()));
+    let path = path.flatten().unwrap_or_else(|| error.schema_path().to_string());
+    let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+    let properties = schema.pointer(parent).and_then(|object| object.get("properties"));
+    properties.and_then(Value::as_object).map(|map| map.keys().cloned().collect()).unwrap_or_default()
+}
+
+fn suggestion(name: &str, known: &[String]) -> Option<String> {
+    const SIMILAR: f64 = 0.6;
+    let score = |other: &String| strsim::normalized_damerau_levenshtein(name, other);
+    let best = known.iter().max_by(|a, b| score(a).total_cmp(&score(b)))?;
+    if score(best) >= SIMILAR {
+        Some(format!("did you mean `{best}`?"))
+    } else {
+        Some(format!("known are {}", known.join(", ")))
+    }
+}

@@ -1,0 +1,84 @@
+//! Documents with mistakes, and what is said of them.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::collections::BTreeMap;
+
+use expect_test::{Expect, expect};
+use satisflow_document::{Decimal, Document, Problems};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code)]
+struct Shop {
+    version: u32,
+    #[serde(default)]
+    listen: Option<String>,
+    #[serde(default)]
+    mode: Option<Mode>,
+    #[serde(default)]
+    doors: Vec<Door>,
+    #[serde(default)]
+    prices: BTreeMap<String, Decimal>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Mode {
+    Open,
+    Closed,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code)]
+struct Door {
+    width_mm: u32,
+}
+
+fn check(text: &str, expected: Expect) {
+    let environment = |name: &str| (name == "PORT").then(|| "8080".to_owned());
+    let mut problems = Problems::new();
+    let shown = match Document::parse_with("shop.yaml", text, &environment) {
+        Err(problems) => problems.to_string(),
+        Ok(document) => match document.read::<Shop>(&mut problems) {
+            Some(shop) => format!("{shop:?}"),
+            None => problems.to_string(),
+        },
+    };
+    expected.assert_eq(&shown);
+}
+
+#[test]
+fn three_mistakes_are_three_problems_with_their_lines() {
+    check(
+        "version: one\nmode: opne\ndoors:\n  - width_mm: 900\n  - widht_mm: 800\n",
+        expect![[r#"
+            shop.yaml:1:1: `one` is not a whole number
+            shop.yaml:2:1: `opne` is not one of open, closed (did you mean `open`?)
+            shop.yaml:5:5: the field `width_mm` is missing
+            shop.yaml:5:5: unknown field `widht_mm` (did you mean `width_mm`?)"#]],
+    );
+}
+
+#[test]
+fn what_is_right_is_read() {
+    check(
+        "version: 1\nlisten: 127.0.0.1:${PORT}\nmode: open\ndoors: [{ width_mm: 900 }]\nprices: { a: 0.8, b: \"12.5000\" }\n",
+        expect![[r#"Shop { version: 1, listen: Some("127.0.0.1:8080"), mode: Some(Open), doors: [Door { width_mm: 900 }], prices: {"a": Decimal("0.8"), "b": Decimal("12.5000")} }"#]],
+    );
+}
+
+#[test]
+fn what_is_not_yaml_is_said_so() {
+    check("version: 1\n  mode: [open\n", expect!["shop.yaml:2:7: mapping values are not allowed in this context"]);
+    check("version: 1\nversion: 2\n", expect!["shop.yaml:2:1: duplicated key in mapping"]);
+    check("version: 1\n---\nversion: 2\n", expect!["shop.yaml:3:1: only one YAML document is read from a file"]);
+}
+
+#[test]
+fn a_variable_that_is_not_set_is_a_problem_unless_it_has_a_default() {
+    check("version: 1\nlisten: ${NOPE}\n", expect!["shop.yaml:2:9: the environment variable `NOPE` is not set"]);
+    check("version: 1\nlisten: ${NOPE:-localhost}\n", expect![[r#"Shop { version: 1, listen: Some("localhost"), mode: None, doors: [], prices: {} }"#]]);
+}

@@ -1,0 +1,7 @@
+//! The engine against a naive oracle, and its rules one by one.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod oracle;
+mod properties;
+mod rows;
+mod stream;

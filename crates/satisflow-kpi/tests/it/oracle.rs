@@ -1,0 +1,157 @@
+//! The naive answer: every row from the whole set, by definition, in no hurry.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
+
+use crate::stream::{Event, MINUTE, position};
+
+const DAY: i64 = 1440 * MINUTE;
+
+fn counting(events: &[Event]) -> Vec<Event> {
+    let void: BTreeSet<u8> = events.iter().filter_map(|e| e.voids).collect();
+    let mut least: BTreeMap<u8, &Event> = BTreeMap::new();
+    for event in events {
+        let held = least.entry(event.id).or_insert(event);
+        if position(event) < position(held) {
+            *held = event;
+        }
+    }
+    least.into_values().filter(|e| !void.contains(&e.id)).cloned().collect()
+}
+
+fn firsts(counting: &[Event]) -> Vec<Event> {
+    let mut first: BTreeMap<u8, &Event> = BTreeMap::new();
+    for event in counting.iter().filter(|e| e.case.is_some()) {
+        let held = first.entry(event.case.unwrap()).or_insert(event);
+        if (event.time, event.id.to_string()) < (held.time, held.id.to_string()) {
+            *held = event;
+        }
+    }
+    first.into_values().cloned().collect()
+}
+
+fn berlin_day(time: i64) -> Date {
+    let zone = TimeZone::get("Europe/Berlin").unwrap();
+    Timestamp::from_microsecond(time).unwrap().to_zoned_datetime(zone).date()
+}
+
+fn day_end(time: i64) -> i64 {
+    let zone = TimeZone::get("Europe/Berlin").unwrap();
+    let next = berlin_day(time).tomorrow().unwrap();
+    next.to_zoned_datetime(zone).unwrap().timestamp().as_microsecond()
+}
+
+fn ends(window: &str, time: i64) -> Vec<i64> {
+    let after = |step: i64| (time.div_euclid(step) + 1) * step;
+    match window {
+        "5m" => vec![after(MINUTE), after(MINUTE) + 5 * MINUTE],
+        "1h" => vec![after(20 * MINUTE), after(20 * MINUTE) + 60 * MINUTE],
+        "day" => vec![day_end(time)],
+        _ => vec![after(DAY)],
+    }
+}
+
+fn inside(window: &str, time: i64, end: i64) -> bool {
+    match window {
+        "5m" => (end - 5 * MINUTE..end).contains(&time),
+        "1h" => (end - 60 * MINUTE..end).contains(&time),
+        "day" => day_end(time) == end,
+        _ => time < end,
+    }
+}
+
+fn decimal(value: i128, scale: usize) -> String {
+    let sign = if value < 0 { "-" } else { "" };
+    let unit = 10i128.pow(scale as u32);
+    format!("{sign}{}.{:0scale$}", value.abs() / unit, value.abs() % unit)
+}
+
+fn rounded(numerator: i128, denominator: i128) -> String {
+    if denominator == 0 {
+        return String::new();
+    }
+    let scaled = numerator * 1_000_000_000_000;
+    let (mut quotient, rest) = (scaled.div_euclid(denominator), scaled.rem_euclid(denominator));
+    if 2 * rest > denominator || (2 * rest == denominator && quotient % 2 != 0) {
+        quotient += 1;
+    }
+    decimal(quotient, 12)
+}
+
+fn line(kpi: &str, parts: &[(i128, i128)], base: &[(i128, i128)]) -> String {
+    let sum = |f: &dyn Fn(i128, i128) -> i128| parts.iter().map(|(w, x)| f(*w, *x)).sum::<i128>();
+    let positive = |list: &[(i128, i128)]| list.iter().filter(|(w, _)| *w > 0).count() as i128;
+    let (w, wx) = (sum(&|w, _| w), sum(&|w, x| w * x));
+    let one = 10_000_000_000i128;
+    let (numerator, denominator, n) = match kpi {
+        "csat" => (wx, w * 10_000, positive(parts)),
+        "responses" => (positive(parts) * one, one, positive(parts)),
+        _ => (wx, base.iter().map(|(w, x)| w * x).sum(), positive(base)),
+    };
+    [
+        rounded(numerator, denominator),
+        decimal(numerator, 10),
+        decimal(denominator, 10),
+        n.to_string(),
+        decimal(w, 6),
+        decimal(wx, 10),
+        decimal(sum(&|w, _| w * w), 12),
+        decimal(sum(&|w, x| w * w * x), 16),
+        decimal(sum(&|w, x| w * w * x * x), 20),
+    ]
+    .join("|")
+}
+
+fn group(set: &str, event: &Event) -> String {
+    let channel = event.channel.unwrap_or("(none)");
+    match set {
+        "" => "|".into(),
+        "department" => format!("{}|", event.department),
+        _ => format!("{}|{channel}", event.department),
+    }
+}
+
+type Measure = fn(&Event) -> Option<(i128, i128)>;
+
+fn score(event: &Event) -> Option<(i128, i128)> {
+    event.score.map(|x| (i128::from(event.weight), i128::from(x)))
+}
+
+fn opening(event: &Event) -> Option<(i128, i128)> {
+    event.case.map(|_| (1_000_000, 10_000))
+}
+
+fn sold(event: &Event) -> Option<(i128, i128)> {
+    event.units.map(|x| (1_000_000, i128::from(x)))
+}
+
+/// Every row whose window ends at or before `watermark`.
+pub fn rows(events: &[Event], watermark: i64) -> BTreeMap<String, String> {
+    let counting = counting(events);
+    let firsts = firsts(&counting);
+    let kpis: [(&str, &[Event], Measure, Option<Measure>); 3] = [
+        ("csat", &counting, score, None),
+        ("responses", &counting, score, None),
+        ("complaint_rate", &firsts, opening, Some(sold)),
+    ];
+    let mut table = BTreeMap::new();
+    for (kpi, counted, measure, base) in kpis {
+        let selected = |e: &Event| measure(e).is_some() || base.is_some_and(|base| base(e).is_some());
+        for (window, set) in ["5m", "1h", "day", "all"].iter().flat_map(|w| ["", "department", "department,channel"].map(|s| (*w, s))) {
+            for event in events.iter().filter(|e| selected(e)) {
+                for end in ends(window, event.time).into_iter().filter(|end| *end <= watermark) {
+                    let here = |e: &&Event| group(set, e) == group(set, event) && inside(window, e.time, end);
+                    let parts: Vec<_> = counted.iter().filter(here).filter_map(measure).collect();
+                    let base: Vec<_> = match base {
+                        Some(base) => counting.iter().filter(here).filter_map(base).collect(),
+                        None => Vec::new(),
+                    };
+                    let key = format!("{kpi}|{window}|{set}|{}|{end:020}", group(set, event));
+                    table.insert(key, line(kpi, &parts, &base));
+                }
+            }
+        }
+    }
+    table
+}

@@ -1,0 +1,149 @@
+//! Streams of small events, and the engine fed with them as the pipeline does it.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{BooleanArray, Decimal128Array, StringArray};
+use satisflow_kpi::{
+    Arrival, Batch, CalendarUnit, Definition, Engine, Frontier, Identities, KpiRow, MeasureInput, Metric, Plan,
+    Position, Sign, Window, WindowSpan,
+};
+
+pub const MINUTE: i64 = 60_000_000;
+
+#[derive(Debug, Clone)]
+pub struct Event {
+    pub id: u8,
+    pub partition: i32,
+    pub offset: i64,
+    pub time: i64,
+    pub department: &'static str,
+    pub channel: Option<&'static str>,
+    pub score: Option<i64>,
+    pub weight: i64,
+    pub units: Option<i64>,
+    pub case: Option<u8>,
+    pub voids: Option<u8>,
+}
+
+/// csat (mean), complaints per unit (ratio, first per case), count.
+pub fn plan(groups_max: usize) -> Plan {
+    let zone = jiff::tz::TimeZone::get("Europe/Berlin").unwrap();
+    let rolling = |name: &str, length, step| Window {
+        name: name.into(),
+        span: WindowSpan::Rolling { length: length * MINUTE, step: step * MINUTE },
+    };
+    let definition = |name: &str, metric| Definition {
+        name: name.into(),
+        fingerprint: name.into(),
+        metric,
+        windows: vec![0, 1, 2, 3],
+        grouping_sets: vec![0, 1, 2],
+        groups_max,
+        n_min: 2,
+    };
+    Plan {
+        dimensions: vec!["department".into(), "channel".into()],
+        grouping_sets: vec![vec![], vec![0], vec![0, 1]],
+        windows: vec![
+            rolling("5m", 5, 1),
+            rolling("1h", 60, 20),
+            Window { name: "day".into(), span: WindowSpan::Calendar { unit: CalendarUnit::Day, zone } },
+            Window { name: "all".into(), span: WindowSpan::All },
+        ],
+        measures: 3,
+        definitions: vec![
+            definition("csat", Metric::Mean(0)),
+            definition("complaint_rate", Metric::Ratio { numerator: 1, denominator: 2 }),
+            definition("responses", Metric::Count(0)),
+        ],
+    }
+}
+
+pub fn batch(events: &[Event]) -> Batch {
+    let texts = |f: &dyn Fn(&Event) -> Option<String>| StringArray::from_iter(events.iter().map(f));
+    let numbers = |f: &dyn Fn(&Event) -> Option<i64>| {
+        Decimal128Array::from_iter(events.iter().map(|e| f(e).map(i128::from)))
+    };
+    let measure = |value: Decimal128Array, weight: Decimal128Array, key| MeasureInput {
+        selected: BooleanArray::from(vec![true; events.len()]),
+        value,
+        weight,
+        key,
+    };
+    let one = |_: &Event| Some(1_000_000);
+    Batch {
+        event_time: events.iter().map(|e| e.time).collect(),
+        event_id: texts(&|e| Some(e.id.to_string())),
+        dimensions: vec![texts(&|e| Some(e.department.into())), texts(&|e| e.channel.map(Into::into))],
+        measures: vec![
+            measure(numbers(&|e| e.score), numbers(&|e| Some(e.weight)), None),
+            measure(numbers(&|_| Some(10_000)), numbers(&one), Some(texts(&|e| e.case.map(|c| c.to_string())))),
+            measure(numbers(&|e| e.units), numbers(&one), None),
+        ],
+    }
+}
+
+fn arrival(event: &Event) -> Arrival {
+    Arrival {
+        identity: u128::from(event.id),
+        position: position(event),
+        voids: [event.voids.map(u128::from), None],
+    }
+}
+
+pub fn position(event: &Event) -> Position {
+    Position { topic: "t".into(), partition: event.partition, offset: event.offset }
+}
+
+/// The engine with its identities, as the pipeline holds them.
+pub struct Scorer {
+    pub engine: Engine,
+    identities: Identities,
+    lake: BTreeMap<Position, Event>,
+}
+
+impl Scorer {
+    pub fn new(plan: Plan) -> Scorer {
+        Scorer { engine: Engine::new(plan), identities: Identities::default(), lake: BTreeMap::new() }
+    }
+
+    pub fn take(&mut self, events: &[Event]) {
+        self.lake.extend(events.iter().map(|e| (position(e), e.clone())));
+        let arrivals: Vec<Arrival> = events.iter().map(arrival).collect();
+        let resolution = self.identities.resolve(&arrivals);
+        self.engine.apply(&batch(events), &resolution.signs).unwrap();
+        let recalled: Vec<Event> = resolution.recall.iter().map(|p| self.lake[p].clone()).collect();
+        self.engine.apply(&batch(&recalled), &vec![Sign::Recall; recalled.len()]).unwrap();
+    }
+
+    pub fn advance(&mut self, watermark: i64) -> Vec<KpiRow> {
+        self.engine.advance(Frontier { watermark, closed: None }).unwrap()
+    }
+
+    /// Published rows as the text of their key and figures; the last revision of each stays.
+    pub fn publish(&mut self, watermark: i64, table: &mut BTreeMap<String, String>) {
+        let rows = self.advance(watermark);
+        for row in &rows {
+            let (key, figures) = self.show(row);
+            table.insert(key, figures);
+        }
+    }
+
+    pub fn show(&self, row: &KpiRow) -> (String, String) {
+        let mut builder = satisflow_kpi::RowsBuilder::new(&self.engine.plan().dimensions);
+        builder.append(&self.engine, row, 0);
+        let batch = builder.finish().unwrap();
+        let text = |name: &str| {
+            let column = batch.column_by_name(name).unwrap();
+            arrow::util::display::array_value_to_string(column, 0).unwrap()
+        };
+        let list = |names: &[&str]| names.iter().map(|n| text(n)).collect::<Vec<_>>().join("|");
+        let key = list(&["kpi", "window_name", "grouping_set", "department", "channel"]);
+        let end = row.window_end;
+        (
+            format!("{key}|{end:020}"),
+            list(&["value", "numerator", "denominator", "n", "sum_w", "sum_wx", "sum_w2", "sum_w2x", "sum_w2x2"]),
+        )
+    }
+}
+

@@ -1,0 +1,78 @@
+//! Foreign JSON shapes: each envelope field is bound to a JSON pointer or a constant.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use jiff::tz::TimeZone;
+use serde_json::value::RawValue;
+
+use crate::json::{Members, Shape, shape};
+
+/// Where a field's value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BindingSource {
+    /// RFC 6901 pointer into the payload.
+    Pointer(String),
+    /// The same for every record.
+    Constant(String),
+}
+
+/// A strptime format and the zone of times that name none.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TimeFormat {
+    /// Such as `%B %d, %Y`.
+    pub format: String,
+    /// Zone; a date alone is its midnight.
+    pub zone: TimeZone,
+}
+
+/// How one field is read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Binding {
+    /// Where from.
+    pub source: BindingSource,
+    /// Form of a time field, if it is neither RFC 3339 nor epoch milliseconds.
+    pub time: Option<TimeFormat>,
+    /// Labels to scores of 4 decimals; the label is kept as attribute `<field>_label`.
+    pub labels: Option<BTreeMap<String, i64>>,
+}
+
+/// Envelope fields by name. Top-level members that no binding reads become attributes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Mapping {
+    /// Bindings by field name.
+    pub fields: BTreeMap<String, Binding>,
+}
+
+/// A value before it is converted: as written, or given by the mapping.
+#[derive(Debug, Clone)]
+pub(crate) enum Input<'a> {
+    Raw(&'a str),
+    Given(Cow<'a, str>),
+}
+
+/// The value at a pointer, and the top-level member it lies in.
+pub(crate) fn resolve<'a>(pointer: &str, members: &Members<'a>) -> Option<(usize, &'a RawValue)> {
+    let mut steps = pointer.strip_prefix('/')?.split('/').map(|step| step.replace("~1", "/").replace("~0", "~"));
+    let first = steps.next()?;
+    let at = members.0.iter().position(|(key, _)| *key == *first)?;
+    let mut value = members.0[at].1;
+    for step in steps {
+        value = child(value, &step)?;
+    }
+    Some((at, value))
+}
+
+fn child<'a>(value: &'a RawValue, step: &str) -> Option<&'a RawValue> {
+    match shape(value.get()) {
+        Shape::Object => {
+            let members: Members<'a> = serde_json::from_str(value.get()).ok()?;
+            members.0.into_iter().find(|(key, _)| *key == *step).map(|(_, value)| value)
+        }
+        Shape::List => {
+            let items: Vec<&'a RawValue> = serde_json::from_str(value.get()).ok()?;
+            items.get(step.parse::<usize>().ok()?).copied()
+        }
+        _ => None,
+    }
+}
