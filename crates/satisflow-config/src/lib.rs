@@ -1,1 +1,15 @@
-//! Placeholder.
+//! The configuration of the service: YAML, checked as a whole, resolved.
+//!
+//! Every limit has a name and a default. Problems are reported all at once,
+//! each with its line, and nothing falls back silently.
+
+mod raw;
+mod resolve;
+
+pub use raw::RawConfig;
+pub use resolve::{Config, FlushLimits, TimeMode};
+
+/// JSON Schema (2020-12) of the configuration.
+pub fn json_schema() -> serde_json::Value {
+    schemars::schema_for!(RawConfig).to_value()
+}

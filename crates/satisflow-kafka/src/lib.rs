@@ -1,1 +1,53 @@
-//! Placeholder.
+//! The Kafka client: the only crate that knows librdkafka.
+//!
+//! - Positions come from the lake, never from Kafka's committed offsets: they
+//!   are asked for when a partition is assigned.
+//! - One thread polls. It hands batches over a bounded channel and pauses the
+//!   partitions when too many bytes are on their way.
+//! - A revocation waits until the owner has flushed what it holds, but not for ever.
+
+mod batch;
+mod config;
+mod context;
+mod embedded;
+mod producer;
+mod source;
+
+pub use batch::PolledBatch;
+pub use config::{KafkaConfig, OnLostOffsets};
+pub use context::PartitionProgress;
+pub use embedded::EmbeddedBroker;
+pub use producer::{Delivered, Producer, ensure_topic};
+pub use source::{KafkaSource, PositionSource, SourceEvent};
+
+/// The Kafka client failed.
+#[derive(Debug, thiserror::Error)]
+pub enum KafkaError {
+    /// A property that the service sets itself.
+    #[error("`kafka.properties.{0}` is set by the service itself: remove it")]
+    OwnedProperty(String),
+    /// The client refuses its configuration.
+    #[error("Kafka client: {0}")]
+    Client(#[from] rdkafka::error::KafkaError),
+    /// A topic could not be created.
+    #[error("topic `{topic}` can't be created: {reason}")]
+    Topic {
+        /// The topic.
+        topic: String,
+        /// Why.
+        reason: String,
+    },
+    /// Records were not delivered.
+    #[error("{count} records were not delivered to `{topic}`: {reason}")]
+    Undelivered {
+        /// The topic.
+        topic: String,
+        /// How many.
+        count: usize,
+        /// The first reason.
+        reason: String,
+    },
+    /// The poll thread can't be started.
+    #[error("the poll thread can't be started: {0}")]
+    Thread(std::io::Error),
+}

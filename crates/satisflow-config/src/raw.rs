@@ -1,0 +1,239 @@
+//! The configuration as it stands in YAML.
+
+use std::collections::BTreeMap;
+
+use satisflow_document::{Decimal, Secret};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Configuration of `satisflow run` and `satisflow replay`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawConfig {
+    /// Version of this format: 1.
+    pub version: u32,
+    /// Where rows are kept.
+    pub lake: RawLake,
+    /// How Kafka is reached; not needed for `replay`.
+    #[serde(default)]
+    pub kafka: Option<RawKafka>,
+    /// What is read.
+    #[serde(default)]
+    pub sources: Vec<RawSource>,
+    /// More scales, by name, beside `1-5`, `1-7`, `1-10`, `0-10` and `0-100`.
+    #[serde(default)]
+    pub scales: BTreeMap<String, RawScale>,
+    /// KPI catalog, a path relative to this file; default the core catalog.
+    #[serde(default)]
+    pub catalog: Option<String>,
+    /// `live` (default): windows also close by the clock. `data`: by the data's time only.
+    #[serde(default)]
+    pub time: RawTime,
+    /// How late an event may come before its window is final, ms; default 60000.
+    #[serde(default)]
+    pub allowed_lateness_ms: Option<u32>,
+    /// How long a partition must be read to its end before it is idle, ms; default 10000.
+    #[serde(default)]
+    pub idle_after_ms: Option<u32>,
+    /// Limits of one record.
+    #[serde(default)]
+    pub limits: RawLimits,
+    /// PostgreSQL listener.
+    #[serde(default)]
+    pub sql: RawSql,
+    /// HTTP listener: /metrics, /healthz, /readyz, POST /sql.
+    #[serde(default)]
+    pub http: RawHttp,
+}
+
+/// Where rows are kept.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawLake {
+    /// Local folder, relative to this file, or file:// URL.
+    pub url: String,
+    /// Rows are committed at least this often, ms; default 750.
+    #[serde(default)]
+    pub flush_interval_ms: Option<u32>,
+    /// Most rows of one commit; default 200000.
+    #[serde(default)]
+    pub flush_rows_max: Option<u32>,
+    /// Most bytes of one commit, about; default 67108864.
+    #[serde(default)]
+    pub flush_bytes_max: Option<u32>,
+    /// Small files are merged this often, s; 0 never; default 300.
+    #[serde(default)]
+    pub compact_interval_secs: Option<u32>,
+    /// Size that files are merged to, bytes; default 134217728.
+    #[serde(default)]
+    pub file_bytes_max: Option<u32>,
+}
+
+/// How Kafka is reached.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawKafka {
+    /// `host:port`, comma-separated.
+    pub brokers: String,
+    /// Consumer group; default `satisflow`.
+    #[serde(default)]
+    pub group_id: Option<String>,
+    /// librdkafka properties, such as security.protocol, ssl.ca.location, sasl.mechanism.
+    #[serde(default)]
+    pub properties: BTreeMap<String, RawProperty>,
+    /// When retention has removed unread records: `stop` (default) or `resume`.
+    #[serde(default)]
+    pub on_lost_offsets: RawOnLost,
+    /// Most bytes polled and not yet decoded; default 67108864.
+    #[serde(default)]
+    pub buffer_bytes_max: Option<u32>,
+}
+
+/// A property's value; never shown.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum RawProperty {
+    /// Text.
+    Text(Secret),
+    /// A number.
+    Number(i64),
+    /// true or false.
+    Flag(bool),
+}
+
+/// What to do about removed records.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawOnLost {
+    /// Stop and explain.
+    #[default]
+    Stop,
+    /// Go on, with the gap on record.
+    Resume,
+}
+
+/// A topic.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawSource {
+    /// The topic.
+    pub topic: String,
+    /// Default of the field `source`; default the topic.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Envelope field to where it is found, for payloads of another shape.
+    #[serde(default)]
+    pub mapping: Option<BTreeMap<String, RawBinding>>,
+}
+
+/// A JSON pointer, or how a field is read in detail.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum RawBinding {
+    /// JSON pointer (RFC 6901), such as `/order/id`.
+    Pointer(String),
+    /// In detail.
+    Detail(RawBindingDetail),
+}
+
+/// How a field is read.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawBindingDetail {
+    /// JSON pointer.
+    #[serde(default)]
+    pub pointer: Option<String>,
+    /// The same value for every record.
+    #[serde(default, rename = "const")]
+    pub constant: Option<String>,
+    /// strptime format of a time.
+    #[serde(default)]
+    pub format: Option<String>,
+    /// IANA zone of times without one; default UTC.
+    #[serde(default)]
+    pub zone: Option<String>,
+    /// Label to score.
+    #[serde(default)]
+    pub labels: Option<BTreeMap<String, Decimal>>,
+}
+
+/// A numeric scale.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawScale {
+    /// Worst score.
+    pub min: Decimal,
+    /// Best score.
+    pub max: Decimal,
+    /// Whether only whole scores are given; default false.
+    #[serde(default)]
+    pub integral: bool,
+}
+
+/// Which time closes windows.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawTime {
+    /// The data's and the clock's.
+    #[default]
+    Live,
+    /// The data's only.
+    Data,
+}
+
+/// Limits of one record; what exceeds one is rejected.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawLimits {
+    /// Largest payload; default 1048576.
+    #[serde(default)]
+    pub record_bytes_max: Option<u32>,
+    /// Raw bytes kept of a reject; default 65536.
+    #[serde(default)]
+    pub raw_bytes_max: Option<u32>,
+    /// Deepest nesting; default 32.
+    #[serde(default)]
+    pub depth_max: Option<u32>,
+    /// Longest text, bytes; default 32768.
+    #[serde(default)]
+    pub text_bytes_max: Option<u32>,
+    /// Most entries of a map; default 1000.
+    #[serde(default)]
+    pub map_entries_max: Option<u32>,
+    /// Most headers kept; default 64.
+    #[serde(default)]
+    pub headers_max: Option<u32>,
+    /// How far an event may lie in the future, ms; default 300000.
+    #[serde(default)]
+    pub future_ms_max: Option<u32>,
+}
+
+/// PostgreSQL listener.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawSql {
+    /// Loopback address and port; default 127.0.0.1:5433.
+    #[serde(default)]
+    pub listen: Option<String>,
+    /// Most connections; default 64.
+    #[serde(default)]
+    pub connections_max: Option<u32>,
+    /// Longest run of a statement, ms; default 60000.
+    #[serde(default)]
+    pub statement_timeout_ms: Option<u32>,
+    /// Memory of all queries together; default 536870912.
+    #[serde(default)]
+    pub memory_bytes_max: Option<u32>,
+}
+
+/// HTTP listener.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawHttp {
+    /// Loopback address and port; default 127.0.0.1:8080.
+    #[serde(default)]
+    pub listen: Option<String>,
+    /// Most groups of a KPI and window shown as gauges; default 200.
+    #[serde(default)]
+    pub metrics_groups_max: Option<u32>,
+}

@@ -1,0 +1,289 @@
+//! From YAML to settings that hold.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+use satisflow_document::{Document, Problems};
+use satisflow_kafka::{KafkaConfig, OnLostOffsets};
+use satisflow_model::{Binding, BindingSource, Limits, Mapping, Scale, Scales, SourceSpec, TimeFormat};
+
+use crate::raw::{RawBinding, RawBindingDetail, RawConfig, RawKafka, RawLimits, RawOnLost, RawProperty, RawSource, RawTime};
+
+/// Which time closes windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeMode {
+    /// The data's, and the clock's when nothing comes.
+    Live,
+    /// The data's only.
+    Data,
+}
+
+/// When rows are committed: whichever is reached first.
+#[derive(Debug, Clone, Copy)]
+pub struct FlushLimits {
+    /// Time since the first row.
+    pub interval: Duration,
+    /// Rows.
+    pub rows_max: usize,
+    /// Bytes, about.
+    pub bytes_max: usize,
+}
+
+/// Settings of the service.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Local folder or URL of the lake.
+    pub lake_url: String,
+    /// When rows are committed.
+    pub flush: FlushLimits,
+    /// How often small files are merged; `None` never.
+    pub compact_interval: Option<Duration>,
+    /// Size that files are merged to.
+    pub file_bytes_max: u64,
+    /// How Kafka is reached.
+    pub kafka: Option<KafkaConfig>,
+    /// Topic to how its records are read.
+    pub sources: BTreeMap<String, SourceSpec>,
+    /// Scales of scores.
+    pub scales: Arc<Scales>,
+    /// Catalog file; `None` for the core catalog.
+    pub catalog: Option<PathBuf>,
+    /// Which time closes windows.
+    pub time: TimeMode,
+    /// How late an event may come before its window is final, µs.
+    pub allowed_lateness_micros: i64,
+    /// How long a partition must stand at its end to be idle.
+    pub idle_after: Duration,
+    /// Limits of one record.
+    pub limits: Limits,
+    /// PostgreSQL listener.
+    pub sql_listen: SocketAddr,
+    /// Most PostgreSQL connections.
+    pub connections_max: usize,
+    /// Longest run of a statement.
+    pub statement_timeout: Duration,
+    /// Memory of all queries together, bytes.
+    pub query_memory_bytes_max: usize,
+    /// HTTP listener.
+    pub http_listen: SocketAddr,
+    /// Most groups of a KPI and window shown as gauges.
+    pub metrics_groups_max: usize,
+}
+
+struct Resolver<'a> {
+    document: &'a Document,
+    problems: &'a mut Problems,
+    folder: PathBuf,
+}
+
+impl Config {
+    /// Reads and checks a configuration; `None` when problems were added.
+    pub fn load(document: &Document, problems: &mut Problems) -> Option<Config> {
+        let before = problems.len();
+        let raw: RawConfig = document.read(problems)?;
+        let folder = Path::new(document.file()).parent().unwrap_or(Path::new("")).to_owned();
+        let config = Resolver { document, problems, folder }.config(&raw);
+        (problems.len() == before).then_some(config)
+    }
+}
+
+fn millis(value: Option<u32>, default: u32) -> Duration {
+    Duration::from_millis(u64::from(value.unwrap_or(default)))
+}
+
+fn size(value: Option<u32>, default: u32) -> usize {
+    value.unwrap_or(default) as usize
+}
+
+impl Resolver<'_> {
+    fn problem(&mut self, pointer: &str, message: String, hint: &str) {
+        let hint = (!hint.is_empty()).then(|| hint.to_owned());
+        self.problems.at(self.document, pointer, message, hint);
+    }
+
+    fn config(mut self, raw: &RawConfig) -> Config {
+        if raw.version != 1 {
+            self.problem("/version", format!("version {} is not known", raw.version), "write `version: 1`");
+        }
+        let scales = Arc::new(self.scales(raw));
+        let sources = self.sources(raw, &scales);
+        let compact = raw.lake.compact_interval_secs.unwrap_or(300);
+        Config {
+            lake_url: self.place(&raw.lake.url),
+            flush: FlushLimits {
+                interval: millis(raw.lake.flush_interval_ms, 750),
+                rows_max: size(raw.lake.flush_rows_max, 200_000),
+                bytes_max: size(raw.lake.flush_bytes_max, 64 << 20),
+            },
+            compact_interval: (compact > 0).then(|| Duration::from_secs(u64::from(compact))),
+            file_bytes_max: u64::from(raw.lake.file_bytes_max.unwrap_or(128 << 20)).max(1),
+            kafka: raw.kafka.as_ref().map(|kafka| kafka_config(kafka, sources.keys().cloned().collect())),
+            sources,
+            scales,
+            catalog: raw.catalog.as_ref().map(|path| self.folder.join(path)),
+            time: match raw.time {
+                RawTime::Live => TimeMode::Live,
+                RawTime::Data => TimeMode::Data,
+            },
+            allowed_lateness_micros: i64::from(raw.allowed_lateness_ms.unwrap_or(60_000)) * 1000,
+            idle_after: millis(raw.idle_after_ms, 10_000),
+            limits: limits(&raw.limits),
+            sql_listen: self.listen("/sql/listen", raw.sql.listen.as_deref(), "127.0.0.1:5433"),
+            connections_max: size(raw.sql.connections_max, 64),
+            statement_timeout: millis(raw.sql.statement_timeout_ms, 60_000),
+            query_memory_bytes_max: size(raw.sql.memory_bytes_max, 512 << 20),
+            http_listen: self.listen("/http/listen", raw.http.listen.as_deref(), "127.0.0.1:8080"),
+            metrics_groups_max: size(raw.http.metrics_groups_max, 200),
+        }
+    }
+
+    /// A path is relative to the configuration file.
+    fn place(&self, url: &str) -> String {
+        if url.contains("://") { url.to_owned() } else { self.folder.join(url).to_string_lossy().into_owned() }
+    }
+
+    fn listen(&mut self, pointer: &str, text: Option<&str>, default: &str) -> SocketAddr {
+        let fallback = SocketAddr::from(([127, 0, 0, 1], 0));
+        match text.unwrap_or(default).parse::<SocketAddr>() {
+            Ok(address) if address.ip().is_loopback() => address,
+            Ok(address) => {
+                let message = format!("{address} is not a loopback address, and there is no authentication yet");
+                self.problem(pointer, message, "listen on 127.0.0.1 and put an authenticating proxy in front");
+                fallback
+            }
+            Err(_) => {
+                let message = format!("`{}` is not an address and port", text.unwrap_or_default());
+                self.problem(pointer, message, "such as 127.0.0.1:5433");
+                fallback
+            }
+        }
+    }
+
+    fn scales(&mut self, raw: &RawConfig) -> Scales {
+        let mut scales = Scales::default();
+        for (name, scale) in &raw.scales {
+            match (scale.min.scaled(4), scale.max.scaled(4)) {
+                (Some(min), Some(max)) if min < max => {
+                    scales.insert(name.clone(), Scale { min, max, integral: scale.integral });
+                }
+                _ => self.problem(
+                    &format!("/scales/{name}"),
+                    format!("scale `{name}` has no range of at most 4 decimals"),
+                    "min is less than max",
+                ),
+            }
+        }
+        scales
+    }
+
+    fn sources(&mut self, raw: &RawConfig, scales: &Arc<Scales>) -> BTreeMap<String, SourceSpec> {
+        let mut sources = BTreeMap::new();
+        for (index, source) in raw.sources.iter().enumerate() {
+            let spec = SourceSpec {
+                name: source.name.clone().unwrap_or_else(|| source.topic.clone()),
+                mapping: source.mapping.as_ref().map(|_| self.mapping(index, source)),
+                scales: Arc::clone(scales),
+            };
+            if sources.insert(source.topic.clone(), spec).is_some() {
+                let message = format!("topic `{}` is there twice", source.topic);
+                self.problem(&format!("/sources/{index}/topic"), message, "one source reads a topic");
+            }
+        }
+        if sources.is_empty() {
+            self.problem("/sources", "no source is named".to_owned(), "such as `sources: [{ topic: feedback }]`");
+        }
+        sources
+    }
+
+    fn mapping(&mut self, index: usize, source: &RawSource) -> Mapping {
+        let mut fields = BTreeMap::new();
+        for (name, binding) in source.mapping.iter().flatten() {
+            let at = format!("/sources/{index}/mapping/{name}");
+            let detail = match binding {
+                RawBinding::Pointer(pointer) => &RawBindingDetail {
+                    pointer: Some(pointer.clone()),
+                    constant: None,
+                    format: None,
+                    zone: None,
+                    labels: None,
+                },
+                RawBinding::Detail(detail) => detail,
+            };
+            if let Some(binding) = self.binding(&at, detail) {
+                fields.insert(name.clone(), binding);
+            }
+        }
+        Mapping { fields }
+    }
+
+    fn binding(&mut self, at: &str, raw: &RawBindingDetail) -> Option<Binding> {
+        let source = match (&raw.pointer, &raw.constant) {
+            (Some(pointer), None) if pointer.starts_with('/') => BindingSource::Pointer(pointer.clone()),
+            (None, Some(text)) => BindingSource::Constant(text.clone()),
+            _ => {
+                self.problem(at, "a field has either a JSON pointer or a `const`".to_owned(), "such as `/order/id`");
+                return None;
+            }
+        };
+        let time = raw.format.as_ref().map(|format| TimeFormat {
+            format: format.clone(),
+            zone: raw.zone.as_ref().map_or(TimeZone::UTC, |zone| self.zone(&format!("{at}/zone"), zone)),
+        });
+        let labels = raw.labels.as_ref().map(|labels| {
+            let score = |(label, score): (&String, &satisflow_document::Decimal)| {
+                let scaled = score.scaled(4);
+                if scaled.is_none() {
+                    let message = format!("the score of `{label}` is not a number of at most 4 decimals");
+                    self.problem(&format!("{at}/labels/{label}"), message, "");
+                }
+                (label.trim().to_owned(), scaled.unwrap_or(0))
+            };
+            labels.iter().map(score).collect()
+        });
+        Some(Binding { source, time, labels })
+    }
+
+    fn zone(&mut self, pointer: &str, name: &str) -> TimeZone {
+        TimeZoneDatabase::bundled().get(name).unwrap_or_else(|_| {
+            self.problem(pointer, format!("zone `{name}` is not in the IANA database"), "such as `Europe/Berlin`");
+            TimeZone::UTC
+        })
+    }
+}
+
+fn kafka_config(raw: &RawKafka, topics: Vec<String>) -> KafkaConfig {
+    let group = raw.group_id.as_deref().unwrap_or("satisflow");
+    let text = |value: &RawProperty| match value {
+        RawProperty::Text(text) => text.reveal().to_owned(),
+        RawProperty::Number(number) => number.to_string(),
+        RawProperty::Flag(flag) => flag.to_string(),
+    };
+    let defaults = KafkaConfig::new(&raw.brokers, group, topics);
+    KafkaConfig {
+        properties: raw.properties.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
+        on_lost_offsets: match raw.on_lost_offsets {
+            RawOnLost::Stop => OnLostOffsets::Stop,
+            RawOnLost::Resume => OnLostOffsets::Resume,
+        },
+        buffer_bytes_max: raw.buffer_bytes_max.map_or(defaults.buffer_bytes_max, |bytes| bytes as usize),
+        ..defaults
+    }
+}
+
+fn limits(raw: &RawLimits) -> Limits {
+    let default = Limits::default();
+    let or = |value: Option<u32>, default: usize| value.map_or(default, |v| v as usize);
+    Limits {
+        record_bytes_max: or(raw.record_bytes_max, default.record_bytes_max),
+        raw_bytes_max: or(raw.raw_bytes_max, default.raw_bytes_max),
+        depth_max: or(raw.depth_max, default.depth_max),
+        text_bytes_max: or(raw.text_bytes_max, default.text_bytes_max),
+        map_entries_max: or(raw.map_entries_max, default.map_entries_max),
+        headers_max: or(raw.headers_max, default.headers_max),
+        future_ms_max: raw.future_ms_max.map_or(default.future_ms_max, i64::from),
+    }
+}

@@ -1,0 +1,250 @@
+//! The poll thread.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio_util::sync::CancellationToken;
+
+use crate::KafkaError;
+use crate::batch::PolledBatch;
+use crate::config::{self, KafkaConfig};
+use crate::context::{PartitionProgress, SourceContext};
+
+/// Batches on their way, at most; bytes are limited beside.
+const EVENTS_MAX: usize = 256;
+const POLL: Duration = Duration::from_millis(50);
+const REPEAT_WARNING: Duration = Duration::from_secs(10);
+
+/// Where partitions are to be read from.
+pub trait PositionSource: Send + Sync {
+    /// Next offset to read; `None` for a partition that was never read.
+    ///
+    /// # Errors
+    /// A message when it can't be told; the partition is not read then.
+    fn position(&self, topic: &str, partition: i32) -> Result<Option<i64>, String>;
+}
+
+/// What the poll thread tells.
+#[derive(Debug)]
+pub enum SourceEvent {
+    /// Records.
+    Batch(PolledBatch),
+    /// Partitions are read from now on.
+    Assigned(Vec<(String, i32)>),
+    /// Partitions are taken away: flush, then send on `done`.
+    Revoked {
+        /// The partitions.
+        partitions: Vec<(String, i32)>,
+        /// To be sent to when all their records are committed.
+        done: std::sync::mpsc::Sender<()>,
+    },
+    /// Where partitions stand.
+    Progress(Vec<PartitionProgress>),
+    /// Records `from..to` were removed before they were read.
+    Gap {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// First offset that is gone.
+        from: i64,
+        /// Where reading goes on.
+        to: i64,
+    },
+    /// The service can't go on with this partition, and says why.
+    Failed(String),
+}
+
+/// A running source.
+pub struct KafkaSource {
+    thread: JoinHandle<()>,
+    events: Receiver<SourceEvent>,
+    commits: std::sync::mpsc::Sender<Vec<(String, i32, i64)>>,
+}
+
+impl KafkaSource {
+    /// Starts to poll.
+    ///
+    /// # Errors
+    /// When the client refuses its configuration. A broker that is down is no
+    /// error: the client keeps trying and says so.
+    pub fn start(
+        config: KafkaConfig,
+        positions: Arc<dyn PositionSource>,
+        stop: CancellationToken,
+    ) -> Result<KafkaSource, KafkaError> {
+        let (sender, events) = channel(EVENTS_MAX);
+        let gauge = Arc::new(AtomicUsize::new(0));
+        let context = SourceContext {
+            positions,
+            sender: sender.clone(),
+            gathering: Mutex::new(PolledBatch::new(Arc::clone(&gauge))),
+            gauge: Arc::clone(&gauge),
+            on_lost: config.on_lost_offsets,
+            revoke_timeout: config.revoke_timeout,
+        };
+        let consumer: BaseConsumer<SourceContext> = config::consumer(&config)?.create_with_context(context)?;
+        let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
+        consumer.subscribe(&topics)?;
+        let (commits, hints) = std::sync::mpsc::channel();
+        let poller = Poller { config, consumer, sender, gauge, stop, hints, warned: None, paused: false };
+        let thread = std::thread::Builder::new().name("kafka-poll".to_owned());
+        let thread = thread.spawn(move || poller.run()).map_err(KafkaError::Thread)?;
+        Ok(KafkaSource { thread, events, commits })
+    }
+
+    /// The next event; `None` when the source has stopped.
+    pub async fn next(&mut self) -> Option<SourceEvent> {
+        self.events.recv().await
+    }
+
+    /// Tells Kafka what is committed in the lake: a hint for lag tools.
+    pub fn commit_hint(&self, positions: Vec<(String, i32, i64)>) {
+        // The thread may have ended; a hint is then of no use.
+        let _ = self.commits.send(positions);
+    }
+
+    /// Waits until the thread has left the group; call it when `next` gave `None`.
+    pub fn join(self) {
+        drop(self.events);
+        if self.thread.join().is_err() {
+            tracing::error!("the poll thread has panicked");
+        }
+    }
+}
+
+struct Poller {
+    config: KafkaConfig,
+    consumer: BaseConsumer<SourceContext>,
+    sender: Sender<SourceEvent>,
+    gauge: Arc<AtomicUsize>,
+    stop: CancellationToken,
+    hints: std::sync::mpsc::Receiver<Vec<(String, i32, i64)>>,
+    warned: Option<Instant>,
+    paused: bool,
+}
+
+impl Poller {
+    fn run(mut self) {
+        let mut started = Instant::now();
+        while !self.stop.is_cancelled() && !self.sender.is_closed() {
+            self.press_back();
+            self.forward_hints();
+            let gathered = self.poll_once();
+            if gathered == 0 {
+                started = Instant::now();
+            }
+            if gathered >= self.config.batch_rows_max || started.elapsed() >= self.config.batch_wait {
+                if !self.consumer.context().hand_over() {
+                    break;
+                }
+                started = Instant::now();
+            }
+        }
+        self.consumer.context().hand_over();
+        self.leave();
+    }
+
+    /// Leaving revokes everything, which is flushed on the way out.
+    fn leave(self) {
+        self.forward_hints();
+        self.consumer.unsubscribe();
+        let until = Instant::now() + self.config.revoke_timeout;
+        while Instant::now() < until && self.consumer.assignment().is_ok_and(|list| list.count() > 0) {
+            let _ = self.consumer.poll(POLL);
+        }
+        self.forward_hints();
+    }
+
+    /// Polls one record; gives the number gathered.
+    fn poll_once(&mut self) -> usize {
+        let wait = if self.gathered() == 0 { POLL } else { Duration::from_millis(2) };
+        let failed = match self.consumer.poll(wait) {
+            None => None,
+            Some(Ok(message)) => {
+                let context = self.consumer.context();
+                let mut gathering = context.gathering.lock().unwrap_or_else(PoisonError::into_inner);
+                gathering.push(&message);
+                return gathering.len();
+            }
+            Some(Err(error)) => Some(error),
+        };
+        if let Some(error) = failed {
+            self.report(&error);
+        }
+        self.gathered()
+    }
+
+    fn gathered(&self) -> usize {
+        self.consumer.context().gathering.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    fn report(&mut self, error: &ClientError) {
+        let code = error.rdkafka_error_code();
+        match code {
+            _ if matches!(error, ClientError::PartitionEOF(_)) => {}
+            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+                let message = "retention has removed records that were not read yet; start again to see which";
+                let _ = self.sender.blocking_send(SourceEvent::Failed(message.to_owned()));
+            }
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+                self.warn(&format!(
+                    "there is no topic {}: create it, or correct `sources`; trying again",
+                    self.config.topics.join(", ")
+                ));
+            }
+            _ => self.warn(&format!("Kafka at {}: {error}; trying again", self.config.brokers)),
+        }
+    }
+
+    /// The same trouble is told every ten seconds, not at every poll.
+    fn warn(&mut self, message: &str) {
+        if self.warned.is_none_or(|at| at.elapsed() >= REPEAT_WARNING) {
+            self.warned = Some(Instant::now());
+            tracing::warn!("{message}");
+        }
+    }
+
+    /// Pauses every partition while too much is on its way. Partitions that
+    /// come in meanwhile are paused too.
+    fn press_back(&mut self) {
+        let held = self.gauge.load(Ordering::Relaxed);
+        let high = held > self.config.buffer_bytes_max;
+        let low = held <= self.config.buffer_bytes_max / 2;
+        if !(high || self.paused) {
+            return;
+        }
+        let Ok(all) = self.consumer.assignment() else { return };
+        let changed = if high {
+            self.consumer.pause(&all).map(|()| self.paused = true)
+        } else if low {
+            self.consumer.resume(&all).map(|()| self.paused = false)
+        } else {
+            Ok(())
+        };
+        if let Err(error) = changed {
+            tracing::warn!(%error, "partitions can't be paused or resumed");
+        }
+        if self.paused && self.gathered() > 0 {
+            self.consumer.context().hand_over();
+        }
+    }
+
+    fn forward_hints(&self) {
+        let Some(latest) = self.hints.try_iter().last() else { return };
+        let mut list = TopicPartitionList::new();
+        for (topic, partition, offset) in &latest {
+            let added = list.add_partition_offset(topic, *partition, rdkafka::Offset::Offset(*offset));
+            debug_assert!(added.is_ok(), "an offset of the lake is a valid offset");
+        }
+        if let Err(error) = self.consumer.commit(&list, CommitMode::Async) {
+            tracing::debug!(%error, "Kafka did not take the offsets; they are a hint only");
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The lake as a whole.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use url::Url;
+
+use crate::error::LakeError;
+use crate::live::{LatestTable, LiveRecords};
+use crate::table::{Table, TableSpec};
+
+/// (topic, partition) to the next offset to read.
+pub type Positions = BTreeMap<(String, i32), i64>;
+
+/// How a lake is opened.
+#[derive(Debug, Clone)]
+pub struct LakeOptions {
+    /// Schema of `records`.
+    pub records_schema: SchemaRef,
+    /// Schema of `kpis`; columns that the table lacks are added.
+    pub kpis_schema: SchemaRef,
+    /// Whether nothing may be created or changed.
+    pub read_only: bool,
+}
+
+/// The two tables of a lake.
+#[derive(Debug)]
+pub struct Lake {
+    pub(crate) records: Table,
+    pub(crate) kpis: Table,
+    live: Arc<LiveRecords>,
+    latest_kpis: Arc<LatestTable>,
+}
+
+/// Name of the transaction that carries a partition's position.
+pub fn position_id(topic: &str, partition: i32) -> String {
+    format!("satisflow/position/{topic}/{partition}")
+}
+
+const STATS_COLUMNS: &str = "topic,partition,offset,ingest_time,kind,event_time";
+const PLAIN_COLUMNS: &[&str] = &["event_id", "text", "raw", "reject_message", "customer", "order_id", "content_hash"];
+
+impl Lake {
+    /// Opens the lake at a local path or URL, and creates it unless it is to be read only.
+    ///
+    /// # Errors
+    /// When the place can't be used, or holds what this program can't write to.
+    pub async fn open(url: &str, options: LakeOptions) -> Result<Lake, LakeError> {
+        let root = root_url(url, options.read_only)?;
+        let at = |name: &str| {
+            root.join(&format!("{name}/")).map_err(|e| LakeError::Place { url: url.to_owned(), message: e.to_string() })
+        };
+        let records_spec = TableSpec {
+            name: "records",
+            schema: options.records_schema,
+            partition_by: &["outcome", "event_month"],
+            stats_columns: STATS_COLUMNS,
+            plain_columns: PLAIN_COLUMNS,
+        };
+        let kpis_spec = TableSpec {
+            name: "kpis",
+            schema: Arc::clone(&options.kpis_schema),
+            partition_by: &[],
+            stats_columns: "",
+            plain_columns: &[],
+        };
+        let records = Table::open(&at("records")?, &records_spec, options.read_only).await?;
+        let kpis = Table::open(&at("kpis")?, &kpis_spec, options.read_only).await?;
+        if !options.read_only {
+            kpis.add_columns(&options.kpis_schema).await?;
+        }
+        let live = Arc::new(LiveRecords::new(&records.current().await)?);
+        let latest_kpis = Arc::new(LatestTable::new("kpis", &kpis.current().await)?);
+        Ok(Lake { records, kpis, live, latest_kpis })
+    }
+
+    /// Rows of `records`, those not yet committed included.
+    pub fn live_records(&self) -> Arc<LiveRecords> {
+        Arc::clone(&self.live)
+    }
+
+    /// Rows of `kpis`.
+    pub fn kpis_provider(&self) -> Arc<LatestTable> {
+        Arc::clone(&self.latest_kpis)
+    }
+
+    /// The position of a partition in the newest state; `None` if it never was committed.
+    ///
+    /// # Errors
+    /// When the log can't be read.
+    pub async fn position(&self, topic: &str, partition: i32) -> Result<Option<i64>, LakeError> {
+        let table = self.records.refreshed().await?;
+        self.records.transaction(&table, &position_id(topic, partition)).await
+    }
+
+    /// A transaction of `kpis` in the newest state.
+    ///
+    /// # Errors
+    /// When the log can't be read.
+    pub async fn kpi_transaction(&self, id: &str) -> Result<Option<i64>, LakeError> {
+        let table = self.kpis.refreshed().await?;
+        self.kpis.transaction(&table, id).await
+    }
+
+    /// Newest version of `records`.
+    ///
+    /// # Errors
+    /// When the log can't be read.
+    pub async fn records_version(&self) -> Result<u64, LakeError> {
+        Ok(self.records.refreshed().await?.version().unwrap_or(0))
+    }
+
+    /// Takes up what other processes have committed, for those who read.
+    ///
+    /// # Errors
+    /// When the log can't be read.
+    pub async fn refresh(&self) -> Result<(), LakeError> {
+        self.live.refresh(&self.records.refreshed().await?)?;
+        self.latest_kpis.refresh(&self.kpis.refreshed().await?)
+    }
+}
+
+fn root_url(url: &str, read_only: bool) -> Result<Url, LakeError> {
+    let place = |message: String| LakeError::Place { url: url.to_owned(), message };
+    if let Ok(parsed) = Url::parse(url) {
+        if parsed.scheme() != "file" {
+            return Err(place(format!("`{}` is not supported yet: name a local folder", parsed.scheme())));
+        }
+        let path = parsed.to_file_path().map_err(|()| place("not a local path".to_owned()))?;
+        return root_url(&path.to_string_lossy(), read_only);
+    }
+    if read_only && !std::path::Path::new(url).join("records").exists() {
+        return Err(LakeError::Missing { url: url.to_owned() });
+    }
+    deltalake_core::ensure_table_uri(url).map_err(|e| place(e.to_string()))
+}

@@ -1,0 +1,190 @@
+//! What SQL reads: committed rows, and those on their way.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{MemTable, Session, TableProvider};
+use datafusion::common::Result as DataFusionResult;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::union::UnionExec;
+use deltalake_core::DeltaTable;
+use deltalake_core::delta_datafusion::{DeltaScanConfig, DeltaScanNext};
+
+use crate::error::LakeError;
+
+/// A snapshot of a table as a provider of plain Arrow types.
+pub(crate) fn provider(name: &'static str, table: &DeltaTable) -> Result<Arc<dyn TableProvider>, LakeError> {
+    let config = DeltaScanConfig {
+        wrap_partition_values: false,
+        schema_force_view_types: false,
+        ..DeltaScanConfig::new()
+    };
+    let snapshot = table.snapshot().map_err(LakeError::delta(name))?.snapshot().clone();
+    Ok(Arc::new(DeltaScanNext::new(snapshot, config).map_err(LakeError::read(name))?))
+}
+
+#[derive(Debug, Clone)]
+struct State {
+    table: DeltaTable,
+    committed: Arc<dyn TableProvider>,
+    pending: BTreeMap<String, Vec<RecordBatch>>,
+}
+
+impl State {
+    fn of(name: &'static str, table: &DeltaTable) -> Result<State, LakeError> {
+        Ok(State { table: table.clone(), committed: provider(name, table)?, pending: BTreeMap::new() })
+    }
+}
+
+/// `records` with the rows that are accepted and not yet committed. A scan sees
+/// one state: a row is pending or committed in it, never both, never neither.
+#[derive(Debug)]
+pub struct LiveRecords {
+    state: RwLock<Arc<State>>,
+}
+
+impl LiveRecords {
+    pub(crate) fn new(table: &DeltaTable) -> Result<LiveRecords, LakeError> {
+        Ok(LiveRecords { state: RwLock::new(Arc::new(State::of("records", table)?)) })
+    }
+
+    fn state(&self) -> Arc<State> {
+        Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn change(&self, change: impl FnOnce(&State) -> Result<State, LakeError>) -> Result<(), LakeError> {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        *state = Arc::new(change(&state)?);
+        Ok(())
+    }
+
+    /// Shows rows under the id of the commit that will carry them.
+    pub fn push_pending(&self, commit_id: &str, batch: RecordBatch) {
+        let pushed = self.change(|state| {
+            let mut state = state.clone();
+            state.pending.entry(commit_id.to_owned()).or_default().push(batch);
+            Ok(state)
+        });
+        debug_assert!(pushed.is_ok(), "adding rows reads nothing");
+    }
+
+    /// Takes back rows that will not be committed.
+    pub fn drop_pending(&self, commit_id: &str) {
+        let dropped = self.change(|state| {
+            let mut state = state.clone();
+            state.pending.remove(commit_id);
+            Ok(state)
+        });
+        debug_assert!(dropped.is_ok(), "removing rows reads nothing");
+    }
+
+    pub(crate) fn committed(&self, commit_id: &str, table: &DeltaTable) -> Result<(), LakeError> {
+        self.change(|state| {
+            let mut pending = state.pending.clone();
+            pending.remove(commit_id);
+            Ok(State { pending, ..State::of("records", table)? })
+        })
+    }
+
+    /// Never back to an older state, or a row of one's own would be in neither part.
+    pub(crate) fn refresh(&self, table: &DeltaTable) -> Result<(), LakeError> {
+        self.change(|state| {
+            if table.version() <= state.table.version() {
+                return Ok(state.clone());
+            }
+            Ok(State { pending: state.pending.clone(), ..State::of("records", table)? })
+        })
+    }
+}
+
+#[async_trait]
+impl TableProvider for LiveRecords {
+    fn schema(&self) -> SchemaRef {
+        self.state().committed.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let state = self.state();
+        state.table.update_datafusion_session(session)?;
+        let committed = state.committed.scan(session, projection, filters, limit).await?;
+        let batches: Vec<RecordBatch> = state.pending.values().flatten().cloned().collect();
+        if batches.is_empty() {
+            return Ok(committed);
+        }
+        let schema = state.committed.schema();
+        let aligned = batches.iter().map(|batch| batch.clone().with_schema(Arc::clone(&schema)));
+        let pending = MemTable::try_new(schema.clone(), vec![aligned.collect::<Result<_, _>>()?])?;
+        let pending = pending.scan(session, projection, &[], None).await?;
+        UnionExec::try_new(vec![committed, pending])
+    }
+}
+
+/// A table at the newest version this process knows.
+#[derive(Debug)]
+pub struct LatestTable {
+    name: &'static str,
+    state: RwLock<Arc<State>>,
+}
+
+impl LatestTable {
+    pub(crate) fn new(name: &'static str, table: &DeltaTable) -> Result<LatestTable, LakeError> {
+        Ok(LatestTable { name, state: RwLock::new(Arc::new(State::of(name, table)?)) })
+    }
+
+    fn state(&self) -> Arc<State> {
+        Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn refresh(&self, table: &DeltaTable) -> Result<(), LakeError> {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if table.version() > state.table.version() {
+            *state = Arc::new(State::of(self.name, table)?);
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl TableProvider for LatestTable {
+    fn schema(&self) -> SchemaRef {
+        self.state().committed.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let state = self.state();
+        state.table.update_datafusion_session(session)?;
+        state.committed.scan(session, projection, filters, limit).await
+    }
+}

@@ -1,0 +1,212 @@
+//! Reading back: whole tables at a version, the rows of one commit, single rows.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
+use datafusion::logical_expr::Expr;
+use datafusion::physical_plan::SendableRecordBatchStream;
+use datafusion::prelude::{SessionConfig, SessionContext, col, lit};
+use deltalake_core::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use deltalake_core::{DeltaTable, Path};
+use futures::TryStreamExt;
+use object_store::ObjectStoreExt;
+use serde_json::Value;
+
+use crate::error::LakeError;
+use crate::lake::Lake;
+use crate::live::provider;
+use crate::table::Table;
+
+/// A session that reads plain Arrow types.
+pub(crate) fn session() -> SessionContext {
+    let config = SessionConfig::new().set_bool("datafusion.execution.parquet.schema_force_view_types", false);
+    SessionContext::new_with_config(config)
+}
+
+impl Lake {
+    /// Accepted events at a version of `records`, in no order.
+    ///
+    /// # Errors
+    /// When the version is not to be had or its files can't be read.
+    pub async fn read_accepted(&self, version: u64) -> Result<SendableRecordBatchStream, LakeError> {
+        let table = at_version(&self.records, version).await?;
+        read(&table, "records", Some(accepted())).await
+    }
+
+    /// Accepted events at exact positions (topic, partition, offset) at a version.
+    ///
+    /// # Errors
+    /// As for [`Lake::read_accepted`].
+    pub async fn records_at(
+        &self,
+        version: u64,
+        positions: &[(String, i32, i64)],
+    ) -> Result<Vec<RecordBatch>, LakeError> {
+        let mut by_partition: std::collections::BTreeMap<(&str, i32), Vec<Expr>> = Default::default();
+        for (topic, partition, offset) in positions {
+            by_partition.entry((topic, *partition)).or_default().push(lit(*offset));
+        }
+        let table = at_version(&self.records, version).await?;
+        let mut found = Vec::new();
+        for ((topic, partition), offsets) in by_partition {
+            let here = col("topic").eq(lit(topic)).and(col("partition").eq(lit(partition)));
+            let filter = accepted().and(here).and(col("offset").in_list(offsets, false));
+            let rows: Vec<RecordBatch> =
+                read(&table, "records", Some(filter)).await?.try_collect().await.map_err(LakeError::read("records"))?;
+            found.extend(rows.into_iter().filter(|batch| batch.num_rows() > 0));
+        }
+        Ok(found)
+    }
+
+    /// `kpis` in the newest state.
+    ///
+    /// # Errors
+    /// As for [`Lake::read_accepted`].
+    pub async fn read_kpis(&self) -> Result<SendableRecordBatchStream, LakeError> {
+        read(&self.kpis.refreshed().await?, "kpis", None).await
+    }
+
+    /// Tables of a session for the audit: `records` and `kpis`, `records` at a version.
+    ///
+    /// # Errors
+    /// As for [`Lake::read_accepted`].
+    pub async fn tables_at(
+        &self,
+        version: u64,
+    ) -> Result<(Arc<dyn TableProvider>, Arc<dyn TableProvider>), LakeError> {
+        let records = at_version(&self.records, version).await?;
+        let kpis = self.kpis.refreshed().await?;
+        Ok((Arc::new(Pinned::new("records", records)?), Arc::new(Pinned::new("kpis", kpis)?)))
+    }
+
+    /// Accepted events that the commit of `version` has added; none if it only
+    /// rewrote files.
+    ///
+    /// # Errors
+    /// When the log or a file can't be read.
+    pub async fn accepted_in(&self, version: u64) -> Result<Vec<RecordBatch>, LakeError> {
+        let table = self.records.current().await;
+        let schema = table.snapshot().map_err(LakeError::delta("records"))?.snapshot().arrow_schema();
+        let entry = table.log_store().read_commit_entry(version).await.map_err(LakeError::delta("records"))?;
+        let mut batches = Vec::new();
+        for add in entry.iter().flat_map(|bytes| added_files(bytes)) {
+            if add.outcome == "accepted" {
+                batches.extend(add.read(&table, &schema).await?);
+            }
+        }
+        Ok(batches)
+    }
+}
+
+fn accepted() -> Expr {
+    col("outcome").eq(lit("accepted"))
+}
+
+async fn at_version(table: &Table, version: u64) -> Result<DeltaTable, LakeError> {
+    let mut state = table.refreshed().await?;
+    if state.version() != Some(version) {
+        state.load_version(version).await.map_err(LakeError::delta(table.name))?;
+    }
+    Ok(state)
+}
+
+async fn read(
+    table: &DeltaTable,
+    name: &'static str,
+    filter: Option<Expr>,
+) -> Result<SendableRecordBatchStream, LakeError> {
+    let context = session();
+    table.update_datafusion_session(&context.state()).map_err(LakeError::delta(name))?;
+    let mut frame = context.read_table(provider(name, table)?).map_err(LakeError::read(name))?;
+    if let Some(filter) = filter {
+        frame = frame.filter(filter).map_err(LakeError::read(name))?;
+    }
+    frame.execute_stream().await.map_err(LakeError::read(name))
+}
+
+/// A provider of one version that registers what it reads from by itself.
+#[derive(Debug)]
+struct Pinned {
+    table: DeltaTable,
+    inner: Arc<dyn TableProvider>,
+}
+
+impl Pinned {
+    fn new(name: &'static str, table: DeltaTable) -> Result<Pinned, LakeError> {
+        Ok(Pinned { inner: provider(name, &table)?, table })
+    }
+}
+
+#[async_trait::async_trait]
+impl TableProvider for Pinned {
+    fn schema(&self) -> SchemaRef {
+        self.inner.schema()
+    }
+
+    fn table_type(&self) -> datafusion::logical_expr::TableType {
+        self.inner.table_type()
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn datafusion::catalog::Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> datafusion::common::Result<Arc<dyn datafusion::physical_plan::ExecutionPlan>> {
+        self.table.update_datafusion_session(session)?;
+        self.inner.scan(session, projection, filters, limit).await
+    }
+}
+
+struct AddedFile {
+    path: String,
+    outcome: String,
+    event_month: String,
+}
+
+/// Files that a commit has added as new data.
+fn added_files(entry: &[u8]) -> Vec<AddedFile> {
+    let text = String::from_utf8_lossy(entry);
+    let file = |line: &str| {
+        let action: Value = serde_json::from_str(line).ok()?;
+        let add = action.get("add")?;
+        let partition = |name: &str| Some(add.get("partitionValues")?.get(name)?.as_str()?.to_owned());
+        add.get("dataChange")?.as_bool()?.then_some(())?;
+        Some(AddedFile {
+            path: add.get("path")?.as_str()?.to_owned(),
+            outcome: partition("outcome")?,
+            event_month: partition("event_month")?,
+        })
+    };
+    text.lines().filter_map(file).collect()
+}
+
+impl AddedFile {
+    async fn read(&self, table: &DeltaTable, schema: &SchemaRef) -> Result<Vec<RecordBatch>, LakeError> {
+        let path = Path::from_url_path(&self.path).map_err(LakeError::read("records"))?;
+        let got = table.object_store().get(&path).await.map_err(LakeError::read("records"))?;
+        let bytes = got.bytes().await.map_err(LakeError::read("records"))?;
+        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(LakeError::read("records"))?;
+        let reader = reader.build().map_err(LakeError::read("records"))?;
+        reader
+            .map(|batch| self.with_partitions(&batch.map_err(LakeError::read("records"))?, schema))
+            .collect()
+    }
+
+    fn with_partitions(&self, batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, LakeError> {
+        let constant = |text: &str| -> ArrayRef { Arc::new(StringArray::from(vec![text; batch.num_rows()])) };
+        let columns = schema.fields().iter().map(|field| match field.name().as_str() {
+            "outcome" => Ok(constant(&self.outcome)),
+            "event_month" => Ok(constant(&self.event_month)),
+            name => match batch.column_by_name(name) {
+                Some(column) => arrow::compute::cast(column, field.data_type()),
+                None => Ok(arrow::array::new_null_array(field.data_type(), batch.num_rows())),
+            },
+        });
+        let columns = columns.collect::<Result<Vec<_>, _>>().map_err(LakeError::read("records"))?;
+        RecordBatch::try_new(Arc::clone(schema), columns).map_err(LakeError::read("records"))
+    }
+}

@@ -1,0 +1,258 @@
+//! One Delta table: opening, and the commit that builds on exactly one snapshot.
+
+use std::collections::BTreeMap;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
+use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TableReference};
+use deltalake_core::kernel::{Action, StructType, Transaction};
+use deltalake_core::operations::create::CreateBuilder;
+use deltalake_core::parquet::basic::{Compression, ZstdLevel};
+use deltalake_core::parquet::file::properties::WriterProperties;
+use deltalake_core::parquet::schema::types::ColumnPath;
+use deltalake_core::protocol::{DeltaOperation, SaveMode};
+use deltalake_core::writer::{DeltaWriter, RecordBatchWriter};
+use deltalake_core::{DeltaTable, DeltaTableBuilder};
+use tokio::sync::Mutex;
+use url::Url;
+
+use crate::error::{CommitError, LakeError};
+
+/// Commits are tried again this often when others come first.
+const ATTEMPTS_MAX: usize = 50;
+/// Version of the lake's layout.
+pub(crate) const FORMAT_VERSION: u32 = 1;
+const FORMAT_PROPERTY: &str = "satisflow.lakeFormatVersion";
+const COMMIT_ID: &str = "satisflow.commitId";
+
+/// How a table is created.
+pub(crate) struct TableSpec {
+    pub(crate) name: &'static str,
+    pub(crate) schema: SchemaRef,
+    pub(crate) partition_by: &'static [&'static str],
+    /// Columns of which files keep minimum and maximum; empty: the first 32.
+    pub(crate) stats_columns: &'static str,
+    /// Columns whose values hardly repeat.
+    pub(crate) plain_columns: &'static [&'static str],
+}
+
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) name: &'static str,
+    plain_columns: &'static [&'static str],
+    state: Mutex<DeltaTable>,
+}
+
+/// What a commit is made of.
+pub(crate) struct Commit {
+    pub(crate) id: String,
+    pub(crate) batches: Vec<RecordBatch>,
+    pub(crate) transactions: BTreeMap<String, i64>,
+}
+
+impl Table {
+    pub(crate) async fn open(url: &Url, spec: &TableSpec, read_only: bool) -> Result<Table, LakeError> {
+        let place = |message: String| LakeError::Place { url: url.to_string(), message };
+        let opened = DeltaTableBuilder::from_url(url.clone()).map_err(|e| place(e.to_string()))?;
+        let mut table = opened.build().map_err(|e| place(e.to_string()))?;
+        let exists = table.verify_deltatable_existence().await.map_err(|e| place(e.to_string()))?;
+        if !exists && read_only {
+            return Err(LakeError::Missing { url: url.to_string() });
+        }
+        if !exists {
+            create(&table, spec).await.map_err(|e| place(e.to_string()))?;
+        }
+        table.update_state().await.map_err(LakeError::delta(spec.name))?;
+        check_format(&table, url, spec.name)?;
+        Ok(Table { name: spec.name, plain_columns: spec.plain_columns, state: Mutex::new(table) })
+    }
+
+    /// The newest state, as a value of its own.
+    pub(crate) async fn refreshed(&self) -> Result<DeltaTable, LakeError> {
+        let mut table = self.state.lock().await;
+        table.update_state().await.map_err(LakeError::delta(self.name))?;
+        Ok(table.clone())
+    }
+
+    /// The state of the last refresh or commit.
+    pub(crate) async fn current(&self) -> DeltaTable {
+        self.state.lock().await.clone()
+    }
+
+    pub(crate) async fn transaction(&self, table: &DeltaTable, id: &str) -> Result<Option<i64>, LakeError> {
+        let snapshot = table.snapshot().map_err(LakeError::delta(self.name))?;
+        let found = snapshot.snapshot().transaction_version(table.log_store().as_ref(), id).await;
+        found.map_err(LakeError::delta(self.name))
+    }
+
+    /// Adds nullable columns that the schema has and the table lacks.
+    pub(crate) async fn add_columns(&self, schema: &SchemaRef) -> Result<(), LakeError> {
+        let mut table = self.state.lock().await;
+        let existing = table.snapshot().map_err(LakeError::delta(self.name))?.snapshot().arrow_schema();
+        let mut missing = Vec::new();
+        for field in schema.fields() {
+            match existing.field_with_name(field.name()) {
+                Ok(found) if found.data_type() == field.data_type() => {}
+                Ok(found) => {
+                    return Err(LakeError::ColumnType {
+                        table: self.name,
+                        column: field.name().clone(),
+                        found: found.data_type().to_string(),
+                        wanted: field.data_type().to_string(),
+                    });
+                }
+                Err(_) => missing.push(field.as_ref().clone().with_nullable(true)),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let fields: StructType = (&arrow::datatypes::Schema::new(missing)).try_into_kernel().map_err(
+            |e: arrow::error::ArrowError| LakeError::Read { table: self.name, message: e.to_string() },
+        )?;
+        let added = table.clone().add_columns().with_fields(fields.fields().cloned().collect::<Vec<_>>());
+        *table = added.await.map_err(LakeError::delta(self.name))?;
+        Ok(())
+    }
+
+    /// Commits as the successor of a snapshot in which `check` holds; gives the
+    /// new version.
+    pub(crate) async fn commit<C>(&self, commit: Commit, check: C) -> Result<(u64, DeltaTable), CommitError>
+    where
+        C: AsyncFn(&Table, &DeltaTable) -> Result<(), CommitError>,
+    {
+        let mut table = self.state.lock().await;
+        let started = table.version().unwrap_or(0);
+        table.update_state().await.map_err(LakeError::delta(self.name))?;
+        check(self, &table).await?;
+        let actions = self.write_files(&table, &commit.batches).await.map_err(LakeError::delta(self.name))?;
+        for _ in 0..ATTEMPTS_MAX {
+            let base = table.version().unwrap_or(0);
+            let tried = try_commit(&table, &commit, actions.clone()).await;
+            table.update_state().await.map_err(LakeError::delta(self.name))?;
+            match tried {
+                Ok(()) => return Ok((base + 1, table.clone())),
+                Err(error) => {
+                    if let Some(version) = self.find(&table, started, &commit.id).await? {
+                        return Ok((version, table.clone()));
+                    }
+                    if table.version().unwrap_or(0) == base {
+                        return Err(LakeError::delta(self.name)(error).into());
+                    }
+                    check(self, &table).await?;
+                }
+            }
+        }
+        Err(CommitError::Busy { attempts: ATTEMPTS_MAX })
+    }
+
+    /// The version that carries a commit id, among those after `from`.
+    async fn find(&self, table: &DeltaTable, from: u64, id: &str) -> Result<Option<u64>, LakeError> {
+        let newest = table.version().unwrap_or(0);
+        for version in from + 1..=newest {
+            let entry = table.log_store().read_commit_entry(version).await.map_err(LakeError::delta(self.name))?;
+            let own = entry.is_some_and(|bytes| String::from_utf8_lossy(&bytes).contains(id));
+            if own {
+                return Ok(Some(version));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn write_files(
+        &self,
+        table: &DeltaTable,
+        batches: &[RecordBatch],
+    ) -> Result<Vec<Action>, deltalake_core::DeltaTableError> {
+        let mut writer = RecordBatchWriter::for_table(table)?.with_writer_properties(self.properties());
+        let schema = table.snapshot()?.snapshot().arrow_schema();
+        for batch in batches.iter().filter(|batch| batch.num_rows() > 0) {
+            writer.write(widened(batch, &schema)?).await?;
+        }
+        Ok(writer.flush().await?.into_iter().map(Action::Add).collect())
+    }
+
+    pub(crate) fn properties(&self) -> WriterProperties {
+        let level = ZstdLevel::try_new(1).unwrap_or_default();
+        let builder = WriterProperties::builder().set_compression(Compression::ZSTD(level));
+        let plain = |builder: deltalake_core::parquet::file::properties::WriterPropertiesBuilder, name: &&str| {
+            builder.set_column_dictionary_enabled(ColumnPath::from(*name), false)
+        };
+        self.plain_columns.iter().fold(builder, plain).build()
+    }
+}
+
+/// The batch with NULL in columns that only the table has (dimensions of other catalogs).
+fn widened(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, arrow::error::ArrowError> {
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| match batch.column_by_name(field.name()) {
+            Some(column) => column.clone(),
+            None => arrow::array::new_null_array(field.data_type(), batch.num_rows()),
+        })
+        .collect();
+    RecordBatch::try_new(SchemaRef::clone(schema), columns)
+}
+
+async fn create(table: &DeltaTable, spec: &TableSpec) -> Result<(), deltalake_core::DeltaTableError> {
+    let schema: StructType = spec.schema.as_ref().try_into_kernel()?;
+    let version = FORMAT_VERSION.to_string();
+    let mut configuration = vec![
+        (FORMAT_PROPERTY.to_owned(), Some(version)),
+        ("delta.logRetentionDuration".to_owned(), Some("interval 30 days".to_owned())),
+    ];
+    if !spec.stats_columns.is_empty() {
+        configuration.push(("delta.dataSkippingStatsColumns".to_owned(), Some(spec.stats_columns.to_owned())));
+    }
+    let created = CreateBuilder::new()
+        .with_log_store(table.log_store())
+        .with_columns(schema.fields().cloned())
+        .with_partition_columns(spec.partition_by.iter().copied())
+        .with_configuration(configuration)
+        .with_raise_if_key_not_exists(false)
+        .with_save_mode(SaveMode::Ignore)
+        .await;
+    match created {
+        Ok(_) => Ok(()),
+        // Another process may have created it at the same moment.
+        Err(error) => match table.verify_deltatable_existence().await {
+            Ok(true) => Ok(()),
+            _ => Err(error),
+        },
+    }
+}
+
+fn check_format(table: &DeltaTable, url: &Url, name: &'static str) -> Result<(), LakeError> {
+    let snapshot = table.snapshot().map_err(LakeError::delta(name))?;
+    let found = snapshot.metadata().configuration().get(FORMAT_PROPERTY).cloned().unwrap_or_default();
+    match found.parse::<u32>() {
+        Ok(version) if version <= FORMAT_VERSION => Ok(()),
+        _ => Err(LakeError::NewerFormat { url: url.to_string(), found, known: FORMAT_VERSION }),
+    }
+}
+
+async fn try_commit(
+    table: &DeltaTable,
+    commit: &Commit,
+    actions: Vec<Action>,
+) -> Result<(), deltalake_core::DeltaTableError> {
+    let transactions = commit.transactions.iter().map(|(id, value)| Transaction::new(id, *value)).collect();
+    let metadata = [(COMMIT_ID.to_owned(), serde_json::Value::String(commit.id.clone()))];
+    // No retries inside: the commit is the successor of this very snapshot, or fails.
+    let properties = CommitProperties::default()
+        .with_metadata(metadata)
+        .with_application_transactions(transactions)
+        .with_max_retries(0)
+        .with_create_checkpoint(false)
+        .with_cleanup_expired_logs(Some(false));
+    let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
+    let snapshot = table.snapshot()?;
+    let prepared = CommitBuilder::from(properties).with_actions(actions).build(
+        Some(snapshot as &dyn TableReference),
+        table.log_store(),
+        operation,
+    );
+    prepared.into_prepared_commit_future().await?.await.map(|_| ())
+}
