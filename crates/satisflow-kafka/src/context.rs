@@ -61,11 +61,12 @@ impl SourceContext {
 
     fn assign(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
         let mut start = TopicPartitionList::new();
-        let mut assigned = Vec::new();
+        let (mut assigned, mut gaps) = (Vec::new(), Vec::new());
         for element in list.elements() {
             let (topic, partition) = (element.topic().to_owned(), element.partition());
             match self.start(consumer, &topic, partition) {
-                Ok(offset) => {
+                Ok((offset, gap)) => {
+                    gaps.extend(gap);
                     let added = start.add_partition_offset(&topic, partition, offset);
                     debug_assert!(added.is_ok(), "an offset from the lake is a valid offset");
                     assigned.push((topic, partition));
@@ -77,11 +78,19 @@ impl SourceContext {
             return self.send(SourceEvent::Failed(format!("partitions can't be assigned: {error}")));
         }
         self.send(SourceEvent::Assigned(assigned));
+        gaps.into_iter().for_each(|gap| self.send(gap));
     }
 
     /// The lake's position, checked against what the broker still has.
-    fn start(&self, consumer: &BaseConsumer<Self>, topic: &str, partition: i32) -> Result<Offset, String> {
-        let Some(position) = self.positions.position(topic, partition)? else { return Ok(Offset::Beginning) };
+    fn start(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        topic: &str,
+        partition: i32,
+    ) -> Result<(Offset, Option<SourceEvent>), String> {
+        let Some(position) = self.positions.position(topic, partition)? else {
+            return Ok((Offset::Beginning, None));
+        };
         let (low, high) = consumer
             .fetch_watermarks(topic, partition, WATERMARKS_TIMEOUT)
             .map_err(|error| format!("the ends of partition {partition} of topic {topic} can't be read: {error}"))?;
@@ -93,7 +102,7 @@ impl SourceContext {
             ));
         }
         if position >= low {
-            return Ok(Offset::Offset(position));
+            return Ok((Offset::Offset(position), None));
         }
         match self.on_lost {
             OnLostOffsets::Stop => Err(format!(
@@ -102,9 +111,8 @@ impl SourceContext {
                 low - 1
             )),
             OnLostOffsets::Resume => {
-                let topic = topic.to_owned();
-                self.send(SourceEvent::Gap { topic, partition, from: position, to: low });
-                Ok(Offset::Offset(low))
+                let gap = SourceEvent::Gap { topic: topic.to_owned(), partition, from: position, to: low };
+                Ok((Offset::Offset(low), Some(gap)))
             }
         }
     }

@@ -142,6 +142,11 @@ impl Engine {
         &self.groups
     }
 
+    /// The value of each dimension for a row; `None` where it is not grouped.
+    pub fn group_values(&self, row: &KpiRow) -> Vec<Option<&Arc<str>>> {
+        self.groups.values(row.set, row.group)
+    }
+
     /// Time of the latest event applied, µs.
     pub fn last_event(&self) -> Option<i64> {
         self.last_event
@@ -342,7 +347,7 @@ impl Engine {
         self.plan.definitions.iter().enumerate().filter_map(of).collect()
     }
 
-    /// Sets the revision of a row published before; unknown rows are ignored
+    /// Raises the revision of a row to one it was published with; unknown rows are ignored
     /// (a definition, window or grouping set that is no longer asked for).
     pub fn restore_revision(&mut self, key: &RowKey<'_>, revision: u32) {
         for index in self.definitions_of(key.fingerprint) {

@@ -294,9 +294,11 @@ impl Series {
         self.publish(window, to, Reason::Initial).map(|_| ())
     }
 
-    /// Sets the revision that a row was published with before.
+    /// Raises a row's revision to one that it was published with before.
     pub(crate) fn restore_revision(&mut self, window: &Window, group: u32, end: i64, revision: u32) {
-        self.group_mut(group).set_revision(window, end, revision);
+        let state = self.group_mut(group);
+        let highest = state.revision(window, end).max(revision);
+        state.set_revision(window, end, highest);
     }
 
     fn restate(&mut self, window: &Window, rows: &mut Vec<SeriesRow>) -> Result<(), Overflow> {

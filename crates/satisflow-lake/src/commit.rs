@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type};
-use deltalake_core::DeltaTable;
 
 use crate::error::CommitError;
 use crate::lake::{Lake, Positions, position_id};
-use crate::table::{Commit, Table};
+use crate::table::{Commit, Guard};
 
 /// Rows of `records`, and the positions that they move.
 #[derive(Debug, Clone)]
@@ -46,10 +45,9 @@ impl Lake {
     pub async fn commit_records(&self, commit: RecordsCommit) -> Result<u64, CommitError> {
         check_rows(&commit)?;
         let transactions = commit.to.iter().map(|((t, p), offset)| (position_id(t, *p), *offset)).collect();
-        let from = &commit.from;
-        let check = async |table: &Table, state: &DeltaTable| check_positions(table, state, from).await;
-        let inner = Commit { id: commit.commit_id.clone(), batches: commit.batches, transactions };
-        let (version, state) = self.records.commit(inner, check).await?;
+        let guard = Guard { positions: commit.from, ..Guard::default() };
+        let inner = Commit { id: commit.commit_id.clone(), batches: commit.batches, transactions, guard };
+        let (version, state) = self.records.commit(inner).await?;
         self.live_records().committed(&commit.commit_id, &state)?;
         Ok(version)
     }
@@ -59,10 +57,10 @@ impl Lake {
     /// # Errors
     /// [`CommitError`]; nothing is in the lake then.
     pub async fn commit_kpis(&self, commit: KpisCommit) -> Result<u64, CommitError> {
-        let expect = &commit.expect;
-        let check = async |table: &Table, state: &DeltaTable| check_fence(table, state, expect).await;
-        let inner = Commit { id: commit.commit_id, batches: commit.batches, transactions: commit.transactions };
-        let (version, state) = self.kpis.commit(inner, check).await?;
+        let guard = Guard { transactions: commit.expect, ..Guard::default() };
+        let transactions = commit.transactions;
+        let inner = Commit { id: commit.commit_id, batches: commit.batches, transactions, guard };
+        let (version, state) = self.kpis.commit(inner).await?;
         self.kpis_provider().refresh(&state)?;
         Ok(version)
     }
@@ -91,32 +89,6 @@ fn check_rows(commit: &RecordsCommit) -> Result<(), CommitError> {
         if rows != counted {
             let (topic, partition) = key.clone();
             return Err(CommitError::CountMismatch { topic, partition, counted, rows });
-        }
-    }
-    Ok(())
-}
-
-async fn check_positions(table: &Table, state: &DeltaTable, from: &Positions) -> Result<(), CommitError> {
-    for ((topic, partition), expected) in from {
-        let found = table.transaction(state, &position_id(topic, *partition)).await?;
-        // A partition that never was committed may start anywhere.
-        if found.is_some_and(|found| found != *expected) {
-            let (topic, partition, expected) = (topic.clone(), *partition, *expected);
-            return Err(CommitError::PositionMoved { topic, partition, expected, found });
-        }
-    }
-    Ok(())
-}
-
-async fn check_fence(
-    table: &Table,
-    state: &DeltaTable,
-    expect: &BTreeMap<String, Option<i64>>,
-) -> Result<(), CommitError> {
-    for (id, expected) in expect {
-        let found = table.transaction(state, id).await?;
-        if found != *expected {
-            return Err(CommitError::Fenced { id: id.clone(), expected: *expected, found });
         }
     }
     Ok(())

@@ -32,7 +32,17 @@ impl Lake {
     /// When the version is not to be had or its files can't be read.
     pub async fn read_accepted(&self, version: u64) -> Result<SendableRecordBatchStream, LakeError> {
         let table = at_version(&self.records, version).await?;
-        read(&table, "records", Some(accepted())).await
+        read(&table, "records", Some(accepted()), &[]).await
+    }
+
+    /// `source`, `event_id` and `content_hash` of a partition's accepted events.
+    ///
+    /// # Errors
+    /// When files can't be read.
+    pub async fn accepted_ids(&self, topic: &str, partition: i32) -> Result<SendableRecordBatchStream, LakeError> {
+        let table = self.records.refreshed().await?;
+        let filter = accepted().and(col("topic").eq(lit(topic))).and(col("partition").eq(lit(partition)));
+        read(&table, "records", Some(filter), &["source", "event_id", "content_hash"]).await
     }
 
     /// Accepted events at exact positions (topic, partition, offset) at a version.
@@ -54,7 +64,7 @@ impl Lake {
             let here = col("topic").eq(lit(topic)).and(col("partition").eq(lit(partition)));
             let filter = accepted().and(here).and(col("offset").in_list(offsets, false));
             let rows: Vec<RecordBatch> =
-                read(&table, "records", Some(filter)).await?.try_collect().await.map_err(LakeError::read("records"))?;
+                read(&table, "records", Some(filter), &[]).await?.try_collect().await.map_err(LakeError::read("records"))?;
             found.extend(rows.into_iter().filter(|batch| batch.num_rows() > 0));
         }
         Ok(found)
@@ -65,7 +75,7 @@ impl Lake {
     /// # Errors
     /// As for [`Lake::read_accepted`].
     pub async fn read_kpis(&self) -> Result<SendableRecordBatchStream, LakeError> {
-        read(&self.kpis.refreshed().await?, "kpis", None).await
+        read(&self.kpis.refreshed().await?, "kpis", None, &[]).await
     }
 
     /// Tables of a session for the audit: `records` and `kpis`, `records` at a version.
@@ -116,12 +126,16 @@ async fn read(
     table: &DeltaTable,
     name: &'static str,
     filter: Option<Expr>,
+    columns: &[&str],
 ) -> Result<SendableRecordBatchStream, LakeError> {
     let context = session();
     table.update_datafusion_session(&context.state()).map_err(LakeError::delta(name))?;
     let mut frame = context.read_table(provider(name, table)?).map_err(LakeError::read(name))?;
     if let Some(filter) = filter {
         frame = frame.filter(filter).map_err(LakeError::read(name))?;
+    }
+    if !columns.is_empty() {
+        frame = frame.select_columns(columns).map_err(LakeError::read(name))?;
     }
     frame.execute_stream().await.map_err(LakeError::read(name))
 }

@@ -18,6 +18,7 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use crate::error::{CommitError, LakeError};
+use crate::lake::{Positions, position_id};
 
 /// Commits are tried again this often when others come first.
 const ATTEMPTS_MAX: usize = 50;
@@ -49,6 +50,16 @@ pub(crate) struct Commit {
     pub(crate) id: String,
     pub(crate) batches: Vec<RecordBatch>,
     pub(crate) transactions: BTreeMap<String, i64>,
+    pub(crate) guard: Guard,
+}
+
+/// What must hold in the snapshot that a commit builds on.
+#[derive(Debug, Default)]
+pub(crate) struct Guard {
+    /// A partition stands where its rows start, or was never committed.
+    pub(crate) positions: Positions,
+    /// A transaction has this value.
+    pub(crate) transactions: BTreeMap<String, Option<i64>>,
 }
 
 impl Table {
@@ -116,16 +127,13 @@ impl Table {
         Ok(())
     }
 
-    /// Commits as the successor of a snapshot in which `check` holds; gives the
-    /// new version.
-    pub(crate) async fn commit<C>(&self, commit: Commit, check: C) -> Result<(u64, DeltaTable), CommitError>
-    where
-        C: AsyncFn(&Table, &DeltaTable) -> Result<(), CommitError>,
-    {
+    /// Commits as the successor of a snapshot in which the guard holds; gives
+    /// the new version.
+    pub(crate) async fn commit(&self, commit: Commit) -> Result<(u64, DeltaTable), CommitError> {
         let mut table = self.state.lock().await;
         let started = table.version().unwrap_or(0);
         table.update_state().await.map_err(LakeError::delta(self.name))?;
-        check(self, &table).await?;
+        self.check(&table, &commit.guard).await?;
         let actions = self.write_files(&table, &commit.batches).await.map_err(LakeError::delta(self.name))?;
         for _ in 0..ATTEMPTS_MAX {
             let base = table.version().unwrap_or(0);
@@ -140,11 +148,28 @@ impl Table {
                     if table.version().unwrap_or(0) == base {
                         return Err(LakeError::delta(self.name)(error).into());
                     }
-                    check(self, &table).await?;
+                    self.check(&table, &commit.guard).await?;
                 }
             }
         }
         Err(CommitError::Busy { attempts: ATTEMPTS_MAX })
+    }
+
+    async fn check(&self, state: &DeltaTable, guard: &Guard) -> Result<(), CommitError> {
+        for ((topic, partition), expected) in &guard.positions {
+            let found = self.transaction(state, &position_id(topic, *partition)).await?;
+            if found.is_some_and(|found| found != *expected) {
+                let (topic, partition, expected) = (topic.clone(), *partition, *expected);
+                return Err(CommitError::PositionMoved { topic, partition, expected, found });
+            }
+        }
+        for (id, expected) in &guard.transactions {
+            let found = self.transaction(state, id).await?;
+            if found != *expected {
+                return Err(CommitError::Fenced { id: id.clone(), expected: *expected, found });
+            }
+        }
+        Ok(())
     }
 
     /// The version that carries a commit id, among those after `from`.

@@ -41,6 +41,9 @@ pub enum Reason {
     NullPayload,
     /// The event is older than what the lake keeps.
     BeyondRetention,
+    /// Kafka's retention removed records before they were read; the row stands
+    /// for all of them.
+    OffsetsLost,
 }
 
 impl Reason {
@@ -66,6 +69,7 @@ impl Reason {
             Reason::IdConflict => "id_conflict",
             Reason::NullPayload => "null_payload",
             Reason::BeyondRetention => "beyond_retention",
+            Reason::OffsetsLost => "offsets_lost",
         }
     }
 }

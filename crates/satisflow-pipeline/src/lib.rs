@@ -1,1 +1,24 @@
-//! Placeholder.
+//! From records to KPIs: collecting, scoring, replay, audit.
+//!
+//! - Collecting takes records, decides what each is, and commits rows with
+//!   positions. Scoring takes what is committed, version by version, and
+//!   commits KPI rows with the version that they reflect.
+//! - The scorer's state is a cache of the lake: it is rebuilt at every start.
+
+mod audit;
+mod collector;
+mod dedup;
+mod error;
+mod live;
+mod metrics;
+mod replay;
+mod scorer;
+mod service;
+mod watermark;
+
+pub use audit::{Audit, AuditReport, Difference};
+pub use error::PipelineError;
+pub use live::{Board, BoardRow, KpiGauges, LiveKpis, Scored, SharedScored};
+pub use metrics::PipelineMetrics;
+pub use replay::{Replay, ReplayReport};
+pub use service::{Clock, Service, ServiceParts};

@@ -1,0 +1,50 @@
+//! Why the pipeline stops.
+
+use satisflow_catalog::EvaluateError;
+use satisflow_kafka::KafkaError;
+use satisflow_kpi::EngineError;
+use satisflow_lake::{CommitError, LakeError};
+
+/// The pipeline can't go on. What was accepted and is not committed is read
+/// again from Kafka at the next start.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// The lake failed.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// A commit was refused.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// An expression of the catalog failed.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+    /// The Kafka client failed.
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+    /// Reading rows failed.
+    #[error("reading the lake: {0}")]
+    Read(#[from] datafusion::error::DataFusionError),
+    /// Arrow refused a batch.
+    #[error("building rows: {0}")]
+    Arrow(#[from] arrow::error::ArrowError),
+    /// A file can't be read.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Kafka says that reading can't go on.
+    #[error("{0}")]
+    Source(String),
+    /// A task has ended too early.
+    #[error("the task `{0}` has ended unexpectedly")]
+    Task(&'static str),
+    /// A metric can't be registered.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}

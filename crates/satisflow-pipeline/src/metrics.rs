@@ -1,0 +1,87 @@
+//! Counters of the pipeline, on a registry that is passed in.
+
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, exponential_buckets,
+};
+
+/// All metrics of the pipeline but the KPIs themselves.
+#[derive(Debug, Clone)]
+pub struct PipelineMetrics {
+    /// Records as counted at the poll.
+    pub polled: IntCounterVec,
+    /// Records by what became of them; per partition they add up to `polled`.
+    pub records: IntCounterVec,
+    /// Rejects by reason.
+    pub rejects: IntCounterVec,
+    /// Records that Kafka has and that were not polled yet.
+    pub lag: IntGaugeVec,
+    /// Duration of a commit of records.
+    pub commit_seconds: Histogram,
+    /// Duration of a commit of KPI rows.
+    pub score_seconds: Histogram,
+    /// Rows that wait for their commit.
+    pub pending_rows: IntGauge,
+    /// Commits that wait for the scorer.
+    pub scorer_queue: IntGauge,
+    /// KPI rows written.
+    pub kpi_rows: IntCounter,
+    /// KPI rows written again with another content.
+    pub restatements: IntCounter,
+    /// Version of `records` that is scored.
+    pub scored_version: IntGauge,
+    /// Windows that end before this are final, seconds since the epoch.
+    pub watermark_seconds: IntGauge,
+    /// 1 while this process publishes KPIs and has caught up.
+    pub complete: IntGauge,
+}
+
+impl PipelineMetrics {
+    /// Registers all metrics.
+    ///
+    /// # Errors
+    /// When a name is taken on the registry.
+    pub fn new(registry: &Registry) -> Result<PipelineMetrics, prometheus::Error> {
+        let partition = ["topic", "partition"];
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            let vec = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(vec.clone())).map(|()| vec)
+        };
+        let counter = |name: &str, help: &str| {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone())).map(|()| counter)
+        };
+        let gauge = |name: &str, help: &str| {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone())).map(|()| gauge)
+        };
+        let seconds = |name: &str, help: &str| {
+            let buckets = exponential_buckets(0.005, 2.0, 12)?;
+            let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))?;
+            registry.register(Box::new(histogram.clone())).map(|()| histogram)
+        };
+        let lag = IntGaugeVec::new(Opts::new("satisflow_kafka_lag_records", "Records not yet polled."), &partition)?;
+        registry.register(Box::new(lag.clone()))?;
+        Ok(PipelineMetrics {
+            polled: counters("satisflow_polled_records_total", "Records counted at the poll.", &partition)?,
+            records: counters(
+                "satisflow_records_total",
+                "Records by outcome: accepted, duplicate, rejected.",
+                &["topic", "partition", "outcome"],
+            )?,
+            rejects: counters("satisflow_rejects_total", "Rejects by reason.", &["reason"])?,
+            lag,
+            commit_seconds: seconds("satisflow_commit_seconds", "Duration of a commit of records.")?,
+            score_seconds: seconds("satisflow_score_commit_seconds", "Duration of a commit of KPI rows.")?,
+            pending_rows: gauge("satisflow_pending_rows", "Rows waiting for their commit.")?,
+            scorer_queue: gauge("satisflow_scorer_queue_commits", "Commits waiting for the scorer.")?,
+            kpi_rows: counter("satisflow_kpi_rows_total", "KPI rows written.")?,
+            restatements: counter("satisflow_restatements_total", "KPI rows written again with other content.")?,
+            scored_version: gauge("satisflow_scored_version", "Version of records that is scored.")?,
+            watermark_seconds: gauge(
+                "satisflow_watermark_timestamp_seconds",
+                "Windows that end before this are final.",
+            )?,
+            complete: gauge("satisflow_kpi_complete", "1 while this process publishes KPIs and has caught up.")?,
+        })
+    }
+}

@@ -1,0 +1,355 @@
+//! The running service: Kafka in, lake and KPIs out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use satisflow_catalog::Catalog;
+use satisflow_config::{Config, TimeMode};
+use satisflow_kafka::{KafkaConfig, KafkaSource, PartitionProgress, PositionSource, SourceEvent};
+use satisflow_lake::Lake;
+use satisflow_model::Decoder;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::collector::{Collector, Committed};
+use crate::error::PipelineError;
+use crate::live::{KpiGauges, LiveKpis, Now, Scored, SharedScored};
+use crate::metrics::PipelineMetrics;
+use crate::scorer::Scorer;
+use crate::watermark::Watermark;
+
+/// The current time, µs since the epoch.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// Commits that may wait for the scorer; beyond, collecting waits, and Kafka with it.
+const SCORER_QUEUE_MAX: usize = 64;
+/// How often windows are looked at without new rows.
+const TICK: Duration = Duration::from_millis(200);
+/// How often other processes' commits are looked for.
+const REFRESH: Duration = Duration::from_secs(1);
+/// Reports of being at the end before `exit_at_end` believes it.
+const END_REPORTS: u32 = 3;
+
+/// What the service is made of.
+#[derive(Clone)]
+pub struct ServiceParts {
+    /// Settings.
+    pub config: Arc<Config>,
+    /// What is computed.
+    pub catalog: Arc<Catalog>,
+    /// Where rows are kept.
+    pub lake: Arc<Lake>,
+    /// Counters.
+    pub metrics: PipelineMetrics,
+    /// The engine, for those who look.
+    pub shared: SharedScored,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// What the collecting side tells the scorer.
+enum ScorerInput {
+    Committed(Committed),
+    Progress(Vec<PartitionProgress>),
+    Own(Vec<(String, i32)>, bool),
+    Finish { close: bool },
+}
+
+impl ServiceParts {
+    /// The time that open windows are judged by.
+    fn now(&self) -> Now {
+        let clock = Arc::clone(&self.clock);
+        let mode = self.config.time;
+        Arc::new(move |scored: &Scored| match mode {
+            TimeMode::Live => clock(),
+            TimeMode::Data => scored.engine.last_event().unwrap_or_else(|| clock()),
+        })
+    }
+
+    /// The table `kpi_live`.
+    pub fn live_kpis(&self) -> LiveKpis {
+        LiveKpis::new(&self.catalog, self.shared.clone(), self.now())
+    }
+
+    /// The KPI gauges, on a registry.
+    ///
+    /// # Errors
+    /// When a name is taken.
+    pub fn gauges(&self, registry: &prometheus::Registry) -> Result<KpiGauges, prometheus::Error> {
+        KpiGauges::new(registry, &self.catalog, self.shared.clone(), self.now(), self.config.metrics_groups_max)
+    }
+
+    pub(crate) fn decoders(&self) -> BTreeMap<String, Decoder> {
+        let decoder = |spec: &satisflow_model::SourceSpec| Decoder::new(spec.clone(), self.config.limits.clone());
+        self.config.sources.iter().map(|(topic, spec)| (topic.clone(), decoder(spec))).collect()
+    }
+
+    pub(crate) fn scorer(&self) -> Result<Scorer, PipelineError> {
+        let config = &self.config;
+        let watermark = Watermark::new(config.time, config.allowed_lateness_micros, config.idle_after);
+        Scorer::new(
+            Arc::clone(&self.lake),
+            Arc::clone(&self.catalog),
+            self.metrics.clone(),
+            watermark,
+            self.shared.clone(),
+        )
+    }
+
+    pub(crate) fn collector(&self) -> Collector {
+        Collector::new(Arc::clone(&self.lake), self.decoders(), self.config.flush, self.metrics.clone())
+    }
+}
+
+/// The lake's positions, asked for by the poll thread.
+struct LakePositions {
+    lake: Arc<Lake>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl PositionSource for LakePositions {
+    fn position(&self, topic: &str, partition: i32) -> Result<Option<i64>, String> {
+        self.runtime.block_on(self.lake.position(topic, partition)).map_err(|error| error.to_string())
+    }
+}
+
+/// The service.
+pub struct Service {
+    parts: ServiceParts,
+    collector: Collector,
+    scorer: Sender<ScorerInput>,
+    stop: CancellationToken,
+    exit_at_end: bool,
+    at_end: AtEnd,
+}
+
+/// Whether every assigned partition has been read to its end.
+#[derive(Default)]
+struct AtEnd {
+    assigned: BTreeSet<(String, i32)>,
+    behind: BTreeSet<(String, i32)>,
+    reports: u32,
+}
+
+impl AtEnd {
+    fn assign(&mut self, partitions: &[(String, i32)]) {
+        self.assigned.extend(partitions.iter().cloned());
+        self.behind.extend(partitions.iter().cloned());
+        self.reports = 0;
+    }
+
+    fn progress(&mut self, progress: &[PartitionProgress]) -> bool {
+        for p in progress {
+            let key = (p.topic.clone(), p.partition);
+            if p.at_end { self.behind.remove(&key) } else { self.behind.insert(key) };
+        }
+        let all = !self.assigned.is_empty() && self.behind.is_empty();
+        self.reports = if all { self.reports + 1 } else { 0 };
+        self.reports >= END_REPORTS
+    }
+}
+
+impl Service {
+    /// Runs until `stop`, or with `exit_at_end` until everything there is has
+    /// been read and every window closed. What is accepted is committed before
+    /// it returns.
+    ///
+    /// # Errors
+    /// What keeps the service from going on.
+    pub async fn run(
+        parts: ServiceParts,
+        kafka: KafkaConfig,
+        stop: CancellationToken,
+        exit_at_end: bool,
+    ) -> Result<(), PipelineError> {
+        let positions =
+            LakePositions { lake: Arc::clone(&parts.lake), runtime: tokio::runtime::Handle::current() };
+        let (scorer, inputs) = channel(SCORER_QUEUE_MAX);
+        let scoring = tokio::spawn(score(parts.clone(), inputs, stop.clone()));
+        let source = KafkaSource::start(kafka, Arc::new(positions), stop.clone())?;
+        let collector = parts.collector();
+        let service = Service { parts, collector, scorer, stop, exit_at_end, at_end: AtEnd::default() };
+        service.collect(source, scoring).await
+    }
+
+    async fn collect(
+        mut self,
+        mut source: KafkaSource,
+        scoring: JoinHandle<Result<(), PipelineError>>,
+    ) -> Result<(), PipelineError> {
+        let collected = self.collect_all(&mut source).await;
+        self.stop.cancel();
+        if collected.is_err() {
+            // What comes now can't be taken; revocations still want their answer.
+            while let Some(event) = source.next().await {
+                drop(event);
+            }
+        }
+        let left = tokio::task::spawn_blocking(move || source.join()).await;
+        let close = self.exit_at_end && collected.is_ok();
+        // A closed channel means that the scorer has failed; its result says so.
+        let _ = self.scorer.send(ScorerInput::Finish { close }).await;
+        drop(self.scorer);
+        let scored = scoring.await.map_err(|_| PipelineError::Task("scorer"))?;
+        left.map_err(|_| PipelineError::Task("kafka"))?;
+        collected.and(scored)
+    }
+
+    async fn collect_all(&mut self, source: &mut KafkaSource) -> Result<(), PipelineError> {
+        loop {
+            let due = self.collector.due();
+            let wake = due.unwrap_or_else(|| Instant::now() + REFRESH);
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(wake.into()), if due.is_some() => self.flush(source).await?,
+                event = source.next() => match event {
+                    Some(event) => self.handle(event, source).await?,
+                    None => return self.flush(source).await,
+                },
+            }
+        }
+    }
+
+    async fn handle(&mut self, event: SourceEvent, source: &KafkaSource) -> Result<(), PipelineError> {
+        let clock = (self.parts.clock)();
+        match event {
+            SourceEvent::Batch(batch) => {
+                let now = (self.parts.config.time == TimeMode::Live).then_some(clock);
+                self.collector.take(batch.records(), now, clock)?;
+            }
+            SourceEvent::Assigned(partitions) => {
+                for (topic, partition) in &partitions {
+                    let from = self.collector.assign(topic, *partition).await?;
+                    tracing::info!(topic, partition, ?from, "partition assigned");
+                }
+                self.at_end.assign(&partitions);
+                self.tell(ScorerInput::Own(partitions, true)).await?;
+            }
+            SourceEvent::Revoked { partitions, done } => {
+                self.flush(source).await?;
+                for (topic, partition) in &partitions {
+                    self.collector.revoke(topic, *partition);
+                    self.at_end.assigned.remove(&(topic.clone(), *partition));
+                    self.at_end.behind.remove(&(topic.clone(), *partition));
+                }
+                // The poll thread may have stopped waiting; the lake guards what follows.
+                let _ = done.send(());
+                self.tell(ScorerInput::Own(partitions, false)).await?;
+            }
+            SourceEvent::Progress(progress) => self.progress(progress).await?,
+            SourceEvent::Gap { topic, partition, from, to } => {
+                tracing::error!(topic, partition, from, to, "records were removed by retention before they were read");
+                self.collector.gap(&topic, partition, from, to, clock);
+            }
+            SourceEvent::Failed(message) => {
+                self.flush(source).await?;
+                return Err(PipelineError::Source(message));
+            }
+        }
+        Ok(())
+    }
+
+    async fn progress(&mut self, progress: Vec<PartitionProgress>) -> Result<(), PipelineError> {
+        for p in progress.iter().filter(|p| p.end >= 0) {
+            let partition = p.partition.to_string();
+            let lag = self.parts.metrics.lag.with_label_values(&[&p.topic, &partition]);
+            lag.set((p.end - p.position.max(0)).max(0));
+        }
+        if self.at_end.progress(&progress) && self.exit_at_end {
+            self.stop.cancel();
+        }
+        self.tell(ScorerInput::Progress(progress)).await
+    }
+
+    async fn flush(&mut self, source: &KafkaSource) -> Result<(), PipelineError> {
+        let Some(committed) = self.collector.flush().await? else { return Ok(()) };
+        source.commit_hint(committed.positions.iter().map(|((t, p), offset)| (t.clone(), *p, *offset)).collect());
+        self.tell(ScorerInput::Committed(committed)).await
+    }
+
+    async fn tell(&self, input: ScorerInput) -> Result<(), PipelineError> {
+        let queued = SCORER_QUEUE_MAX - self.scorer.capacity();
+        self.parts.metrics.scorer_queue.set(i64::try_from(queued).unwrap_or(0));
+        self.scorer.send(input).await.map_err(|_| PipelineError::Task("scorer"))
+    }
+}
+
+/// The scorer's task. When it fails the whole service stops.
+async fn score(
+    parts: ServiceParts,
+    inputs: Receiver<ScorerInput>,
+    stop: CancellationToken,
+) -> Result<(), PipelineError> {
+    let scored = score_all(parts, inputs).await;
+    stop.cancel();
+    scored
+}
+
+async fn score_all(parts: ServiceParts, mut inputs: Receiver<ScorerInput>) -> Result<(), PipelineError> {
+    let mut scorer = parts.scorer()?;
+    scorer.rebuild().await?;
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut refreshed = Instant::now();
+    loop {
+        let input = tokio::select! {
+            input = inputs.recv() => Some(input),
+            _ = tick.tick() => None,
+        };
+        let mut next = input.flatten();
+        let news = next.is_some();
+        while let Some(input) = next {
+            if let Some(close) = take(&mut scorer, input) {
+                return finish(&mut scorer, close, &parts).await;
+            }
+            next = inputs.try_recv().ok();
+        }
+        let refresh = refreshed.elapsed() >= REFRESH;
+        if refresh {
+            parts.lake.refresh().await?;
+            refreshed = Instant::now();
+        }
+        work(&mut scorer, &parts, news || refresh).await?;
+    }
+}
+
+async fn work(scorer: &mut Scorer, parts: &ServiceParts, look: bool) -> Result<(), PipelineError> {
+    if !scorer.is_active() {
+        return if look { scorer.watch().await } else { Ok(()) };
+    }
+    if look {
+        scorer.catch_up().await?;
+    }
+    scorer.publish((parts.clock)()).await?;
+    parts.metrics.complete.set(i64::from(scorer.is_active()));
+    Ok(())
+}
+
+/// Takes an input in; `Some` when it was the last.
+fn take(scorer: &mut Scorer, input: ScorerInput) -> Option<bool> {
+    let now = Instant::now();
+    match input {
+        ScorerInput::Committed(committed) => scorer.remember(committed.version, committed.accepted),
+        ScorerInput::Progress(progress) => {
+            for p in progress {
+                scorer.watermark.progress(&p.topic, p.partition, p.at_end, now);
+            }
+        }
+        ScorerInput::Own(partitions, own) => {
+            partitions.iter().for_each(|(topic, partition)| scorer.watermark.own(topic, *partition, own, now));
+        }
+        ScorerInput::Finish { close } => return Some(close),
+    }
+    None
+}
+
+async fn finish(scorer: &mut Scorer, close: bool, parts: &ServiceParts) -> Result<(), PipelineError> {
+    if !scorer.is_active() {
+        return Ok(());
+    }
+    scorer.catch_up().await?;
+    let clock = (parts.clock)();
+    if close { scorer.close(clock).await } else { scorer.record(clock).await }
+}
