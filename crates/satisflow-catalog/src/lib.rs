@@ -20,3 +20,8 @@ pub use resolved::{Catalog, Dimension, Measure, MetricDefinition};
 
 /// The catalog that serves when the configuration names none.
 pub const CORE: &str = include_str!("../../../catalogs/core/catalog.yaml");
+
+/// JSON Schema (2020-12) of a catalog.
+pub fn json_schema() -> serde_json::Value {
+    schemars::schema_for!(RawCatalog).to_value()
+}

@@ -1,1 +1,17 @@
-//! Placeholder.
+//! What SQL clients see: views, functions, limits, PostgreSQL protocol, HTTP.
+//!
+//! - Read-only by construction: the session holds read-only views and nothing
+//!   else, and every statement passes an allow-list before it is planned.
+//! - `records` itself can't be named by clients; the views over it can.
+//! - Statements, connections and memory are limited, streams included.
+
+mod functions;
+mod guard;
+mod http;
+mod pg;
+mod service;
+mod views;
+
+pub use http::http_router;
+pub use pg::{PgError, serve_pg};
+pub use service::{SqlError, SqlLimits, SqlService, Tables};

@@ -1,1 +1,91 @@
-//! Placeholder.
+//! Metrics and health over HTTP.
+
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use prometheus::{Encoder, Registry, TextEncoder};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// Whether the service answers with complete KPIs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readiness(Option<String>);
+
+impl Readiness {
+    /// It does.
+    pub fn ready() -> Readiness {
+        Readiness(None)
+    }
+
+    /// It does not, and why.
+    pub fn waiting(reason: &str) -> Readiness {
+        Readiness(Some(reason.to_owned()))
+    }
+}
+
+/// What the endpoints show.
+#[derive(Clone)]
+pub struct WebState {
+    /// All metrics.
+    pub registry: Registry,
+    /// Run before each scrape.
+    pub before_scrape: Arc<dyn Fn() + Send + Sync>,
+    /// Asked by /readyz.
+    pub readiness: Arc<dyn Fn() -> Readiness + Send + Sync>,
+}
+
+/// /metrics, /healthz, /readyz and a page that names them.
+pub fn router(state: WebState) -> Router {
+    Router::new()
+        .route("/", get(index))
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .with_state(state)
+}
+
+/// Serves until `stop`, and lets open requests end.
+///
+/// # Errors
+/// When the listener fails, or listens to a network: there is no authentication yet.
+pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> Result<()> {
+    let address = listener.local_addr()?;
+    if !address.ip().is_loopback() {
+        bail!("{address} is not a loopback address: HTTP is served without passwords and only to this machine");
+    }
+    Ok(axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?)
+}
+
+async fn index() -> Html<&'static str> {
+    Html(
+        "<!doctype html><title>Satisflow</title><h1>Satisflow</h1><ul>\
+         <li><a href=\"/metrics\">/metrics</a>: Prometheus\
+         <li><a href=\"/readyz\">/readyz</a>, <a href=\"/healthz\">/healthz</a>\
+         <li>POST /sql: SQL as JSON, CSV or Arrow</ul>",
+    )
+}
+
+async fn metrics(State(state): State<WebState>) -> Response {
+    (state.before_scrape)();
+    let encoder = TextEncoder::new();
+    let mut body = Vec::new();
+    match encoder.encode(&state.registry.gather(), &mut body) {
+        Ok(()) => ([(header::CONTENT_TYPE, encoder.format_type().to_owned())], body).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+async fn ready(State(state): State<WebState>) -> Response {
+    match (state.readiness)().0 {
+        None => axum::Json(json!({"ready": true})).into_response(),
+        Some(reason) => {
+            (StatusCode::SERVICE_UNAVAILABLE, axum::Json(json!({"ready": false, "reason": reason}))).into_response()
+        }
+    }
+}

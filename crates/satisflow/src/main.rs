@@ -1,1 +1,17 @@
-fn main() {}
+//! Satisflow: exact satisfaction KPIs from a stream of customer feedback.
+
+mod cli;
+mod command;
+mod setup;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match cli::run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("satisflow: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! `POST /sql`: JSON, CSV or an Arrow stream.
+//!
+//! A body of type application/json or application/sql is required: a foreign
+//! web page can't send either without the browser asking first, and this
+//! server never agrees.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use futures::TryStreamExt;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::service::{SqlError, SqlService};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Request {
+    query: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Json,
+    Csv,
+    Arrow,
+}
+
+impl Form {
+    fn wanted(headers: &HeaderMap) -> Form {
+        let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if accept.contains("text/csv") {
+            Form::Csv
+        } else if accept.contains("arrow") {
+            Form::Arrow
+        } else {
+            Form::Json
+        }
+    }
+
+    fn content_type(self) -> &'static str {
+        match self {
+            Form::Json => "application/json",
+            Form::Csv => "text/csv; charset=utf-8",
+            Form::Arrow => "application/vnd.apache.arrow.stream",
+        }
+    }
+
+    fn encode(self, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<u8>, ArrowError> {
+        let mut body = Vec::new();
+        match self {
+            Form::Json => {
+                let mut writer = arrow::json::ArrayWriter::new(&mut body);
+                batches.iter().try_for_each(|batch| writer.write(batch))?;
+                writer.finish()?;
+            }
+            Form::Csv => {
+                let mut writer = arrow::csv::Writer::new(&mut body);
+                writer.write(&RecordBatch::new_empty(Arc::clone(schema)))?;
+                batches.iter().try_for_each(|batch| writer.write(batch))?;
+            }
+            Form::Arrow => {
+                let mut writer = arrow::ipc::writer::StreamWriter::try_new(&mut body, schema)?;
+                batches.iter().try_for_each(|batch| writer.write(batch))?;
+                writer.finish()?;
+            }
+        }
+        Ok(body)
+    }
+}
+
+/// The route of SQL over HTTP.
+pub fn http_router(service: Arc<SqlService>) -> Router {
+    let limit = axum::extract::DefaultBodyLimit::max(service.limits.query_bytes_max * 2);
+    Router::new().route("/sql", post(answer)).layer(limit).with_state(service)
+}
+
+async fn answer(State(service): State<Arc<SqlService>>, headers: HeaderMap, body: Bytes) -> Response {
+    match run(&service, &headers, &body).await {
+        Ok(response) => response,
+        Err((status, code, message)) => {
+            (status, axum::Json(json!({"error": {"code": code, "message": message}}))).into_response()
+        }
+    }
+}
+
+type Failure = (StatusCode, &'static str, String);
+
+async fn run(service: &SqlService, headers: &HeaderMap, body: &Bytes) -> Result<Response, Failure> {
+    let query = query(headers, body)?;
+    let form = Form::wanted(headers);
+    let mut stream = service.query(&query).await.map_err(failure)?;
+    let schema = stream.schema();
+    let (mut rows, mut batches) = (0, Vec::new());
+    while let Some(batch) = stream.try_next().await.map_err(|error| failure(error.into()))? {
+        rows += batch.num_rows();
+        if rows > service.limits.rows_max {
+            let message = format!("the result has more than {} rows: narrow it or add a LIMIT", service.limits.rows_max);
+            return Err((StatusCode::UNPROCESSABLE_ENTITY, "too_many_rows", message));
+        }
+        batches.push(batch);
+    }
+    let encoded = form.encode(&schema, &batches);
+    let body = encoded.map_err(|e| (StatusCode::INTERNAL_SERVER_ERROR, "encoding", e.to_string()))?;
+    Ok(([(header::CONTENT_TYPE, form.content_type())], body).into_response())
+}
+
+fn query(headers: &HeaderMap, body: &Bytes) -> Result<String, Failure> {
+    let bad = |message: String| (StatusCode::BAD_REQUEST, "bad_request", message);
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if kind.starts_with("application/json") {
+        let request: Request = serde_json::from_slice(body).map_err(|e| bad(format!("{{\"query\": ...}}: {e}")))?;
+        return Ok(request.query);
+    }
+    if kind.starts_with("application/sql") {
+        return String::from_utf8(body.to_vec()).map_err(|e| bad(e.to_string()));
+    }
+    let message = "send application/json {\"query\": \"...\"} or application/sql".to_owned();
+    Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message))
+}
+
+fn failure(error: SqlError) -> Failure {
+    let message = error.to_string();
+    match error {
+        SqlError::Refused(_) => (StatusCode::FORBIDDEN, "refused", message),
+        SqlError::TooLong { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_long", message),
+        SqlError::Timeout(_) => (StatusCode::REQUEST_TIMEOUT, "timeout", message),
+        SqlError::Query(_) if message.contains("statement timeout") => {
+            (StatusCode::REQUEST_TIMEOUT, "timeout", message)
+        }
+        SqlError::Query(_) => (StatusCode::BAD_REQUEST, "query", message),
+    }
+}

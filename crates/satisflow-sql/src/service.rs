@@ -1,0 +1,146 @@
+//! The session that all clients share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::catalog::TableProvider;
+use datafusion::common::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
+use datafusion_postgres::datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
+use datafusion_postgres::datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
+use futures::StreamExt;
+
+use crate::{functions, guard, views};
+
+/// Catalog that clients connect to.
+pub(crate) const CATALOG: &str = "satisflow";
+
+/// What is published.
+#[derive(Debug)]
+pub struct Tables {
+    /// Rows of `records`, those not yet committed included.
+    pub records: Arc<dyn TableProvider>,
+    /// Rows of `kpis`.
+    pub kpis: Arc<dyn TableProvider>,
+    /// Open windows; empty where no service runs.
+    pub kpi_live: Option<Arc<dyn TableProvider>>,
+}
+
+/// Limits of clients.
+#[derive(Debug, Clone)]
+pub struct SqlLimits {
+    /// Memory of all queries together, bytes; beyond, they spill or fail.
+    pub memory_bytes_max: usize,
+    /// PostgreSQL connections.
+    pub connections_max: usize,
+    /// Longest run of a statement, reading its result included.
+    pub statement_timeout: Duration,
+    /// Rows of an HTTP result.
+    pub rows_max: usize,
+    /// Length of a statement.
+    pub query_bytes_max: usize,
+}
+
+impl Default for SqlLimits {
+    fn default() -> SqlLimits {
+        SqlLimits {
+            memory_bytes_max: 512 << 20,
+            connections_max: 64,
+            statement_timeout: Duration::from_secs(60),
+            rows_max: 1_000_000,
+            query_bytes_max: 1 << 20,
+        }
+    }
+}
+
+/// Why a statement is refused or fails.
+#[derive(Debug, thiserror::Error)]
+pub enum SqlError {
+    /// It would change something, or reach for something not published.
+    #[error("{0}")]
+    Refused(String),
+    /// It is longer than the limit.
+    #[error("the statement has {bytes} bytes; the limit is {limit}")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// It has run for too long.
+    #[error("the statement was ended after {0:?}, the statement timeout")]
+    Timeout(Duration),
+    /// It does not plan or run.
+    #[error("{}", first_line(.0))]
+    Query(#[from] DataFusionError),
+}
+
+fn first_line(error: &DataFusionError) -> String {
+    error.strip_backtrace().lines().next().unwrap_or_default().to_owned()
+}
+
+/// SQL over the published tables.
+pub struct SqlService {
+    pub(crate) context: Arc<SessionContext>,
+    pub(crate) limits: SqlLimits,
+}
+
+impl SqlService {
+    /// Publishes the tables.
+    ///
+    /// # Errors
+    /// When a view does not plan over them.
+    pub fn new(tables: Tables, limits: SqlLimits) -> Result<Arc<SqlService>, SqlError> {
+        let config = SessionConfig::new()
+            .with_information_schema(true)
+            .with_default_catalog_and_schema(CATALOG, "public")
+            .with_create_default_catalog_and_schema(true)
+            .set_bool("datafusion.execution.parquet.schema_force_view_types", false)
+            .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
+            .set_str("datafusion.sql_parser.dialect", "postgres");
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(FairSpillPool::new(limits.memory_bytes_max)))
+            .build_arc()?;
+        let context = SessionContext::new_with_config_rt(config, runtime);
+        functions::register(&context);
+        views::register(&context, tables)?;
+        setup_pg_catalog(&context, CATALOG, EmptyContextProvider).map_err(|error| *error)?;
+        Ok(Arc::new(SqlService { context: Arc::new(context), limits }))
+    }
+
+    /// Runs one query; its stream ends with an error at the statement timeout.
+    ///
+    /// # Errors
+    /// When the statement is refused or does not plan.
+    pub async fn query(&self, sql: &str) -> Result<SendableRecordBatchStream, SqlError> {
+        if sql.len() > self.limits.query_bytes_max {
+            return Err(SqlError::TooLong { bytes: sql.len(), limit: self.limits.query_bytes_max });
+        }
+        guard::only_query(sql).map_err(SqlError::Refused)?;
+        let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        let timeout = self.limits.statement_timeout;
+        let started = async { self.context.sql_with_options(sql, options).await?.execute_stream().await };
+        let stream = tokio::time::timeout(timeout, started).await.map_err(|_| SqlError::Timeout(timeout))??;
+        Ok(limited(stream, timeout))
+    }
+}
+
+fn limited(stream: SendableRecordBatchStream, timeout: Duration) -> SendableRecordBatchStream {
+    let schema = stream.schema();
+    let deadline = tokio::time::Instant::now() + timeout;
+    let limited = futures::stream::unfold(Some(stream), move |state| async move {
+        let mut stream = state?;
+        match tokio::time::timeout_at(deadline, stream.next()).await {
+            Ok(item) => item.map(|item| (item, Some(stream))),
+            Err(_) => {
+                let error = DataFusionError::Execution(SqlError::Timeout(timeout).to_string());
+                Some((Err(error), None))
+            }
+        }
+    });
+    Box::pin(RecordBatchStreamAdapter::new(schema, limited))
+}

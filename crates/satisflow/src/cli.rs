@@ -1,0 +1,199 @@
+//! Flags and commands.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::command;
+
+/// Exact satisfaction KPIs from a stream of customer feedback.
+///
+/// Satisflow consumes feedback events from Kafka, keeps rolling weighted
+/// satisfaction and complaint-rate KPIs that are exact to the last digit, writes
+/// every event to an open Delta lake, and answers SQL and Prometheus.
+#[derive(Debug, Parser)]
+#[command(name = "satisflow", version, after_help = "Try it: satisflow demo")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Level of this program's logs on standard error; RUST_LOG overrides it.
+    #[arg(long, global = true, default_value = "info", value_parser = ["error", "warn", "info", "debug", "trace"])]
+    log: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service: Kafka in, lake, KPIs, SQL and metrics out.
+    #[command(after_help = "Examples:
+  satisflow run --config satisflow.yaml
+  satisflow run --config satisflow.yaml --exit-at-end   # read what is there, close every window, exit
+
+SIGTERM and Ctrl-C stop in order: polling ends, what is accepted is committed, serving ends.")]
+    Run(RunArgs),
+    /// Check configuration and catalog: every problem at once, each with its line.
+    #[command(after_help = "Examples:
+  satisflow check --config satisflow.yaml
+  satisflow check --catalog catalog.yaml")]
+    Check(CheckArgs),
+    /// Query the lake; no service needs to run.
+    #[command(after_help = "Examples:
+  satisflow sql --config satisflow.yaml \"select * from kpi_current limit 5\"
+  satisflow sql --lake ./lake --format csv \"select kind, count(*) from events group by kind\"")]
+    Sql(SqlArgs),
+    /// Take events from files of JSON lines into the lake and the KPIs, then exit.
+    #[command(after_help = "The files run through the very same pipeline as Kafka's records. Only the data's time
+counts: every window that holds data is closed at the end. The same file again adds
+nothing but the lines appended to it.
+
+Examples:
+  satisflow replay events.jsonl --config satisflow.yaml")]
+    Replay(ReplayArgs),
+    /// Compute every KPI row again from the lake by plain SQL, and compare to the digit.
+    #[command(after_help = "Exits with 1 and a table of differences if there is any.
+
+Examples:
+  satisflow audit --config satisflow.yaml
+  satisflow audit --config satisflow.yaml --print-sql")]
+    Audit(AuditArgs),
+    /// Make plausible events, the same for the same seed.
+    #[command(after_help = "Examples:
+  satisflow generate --events 10000 --seed 7 > events.jsonl
+  satisflow generate --events 1000000 --brokers localhost:9092 --topic feedback --partitions 4")]
+    Generate(command::generate::GenerateArgs),
+    /// Look at the records that are no events.
+    #[command(subcommand)]
+    Rejects(RejectsCommand),
+    /// Run everything on this machine: broker, generator, service, listeners.
+    #[command(after_help = "Examples:
+  satisflow demo
+  satisflow demo --for 30s")]
+    Demo(command::demo::DemoArgs),
+    /// Print a JSON Schema: of events, records, config or catalog.
+    Schema {
+        /// Which one.
+        #[arg(value_parser = ["event", "records", "config", "catalog"])]
+        name: String,
+    },
+}
+
+/// The configuration.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ConfigArg {
+    /// Configuration file.
+    #[arg(long, short, default_value = "satisflow.yaml")]
+    pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// Read what is there, close every window, and exit.
+    #[arg(long)]
+    pub(crate) exit_at_end: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Configuration file; its catalog is checked with it.
+    #[arg(long, short)]
+    pub(crate) config: Option<PathBuf>,
+    /// Catalog file.
+    #[arg(long)]
+    pub(crate) catalog: Option<PathBuf>,
+}
+
+/// Form of a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Aligned columns.
+    Table,
+    /// Comma-separated values with a heading.
+    Csv,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SqlArgs {
+    #[command(flatten)]
+    pub(crate) lake: LakeArg,
+    /// The query.
+    pub(crate) query: String,
+    /// Form of the result.
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: Format,
+}
+
+/// A lake, by itself or by its configuration.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LakeArg {
+    /// Configuration file that names the lake.
+    #[arg(long, short, default_value = "satisflow.yaml")]
+    pub(crate) config: PathBuf,
+    /// The lake itself; no configuration is read then.
+    #[arg(long)]
+    pub(crate) lake: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// Files of JSON lines.
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// One KPI only.
+    #[arg(long)]
+    pub(crate) kpi: Option<String>,
+    /// Print the SQL and do nothing else.
+    #[arg(long)]
+    pub(crate) print_sql: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum RejectsCommand {
+    /// Count rejects by reason, and show the latest of each.
+    List(LakeArg),
+    /// Write the raw payloads, a line each, with `--format json` their reasons too.
+    Export {
+        #[command(flatten)]
+        lake: LakeArg,
+        /// Only rejects of this reason.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+}
+
+/// Reads the flags and runs the command.
+pub(crate) fn run() -> anyhow::Result<ExitCode> {
+    let cli = Cli::parse();
+    satisflow_runtime::init_logs(&cli.log);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let code = runtime.block_on(dispatch(cli.command));
+    // Blocking work that hangs must not keep a stopped process alive.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    code
+}
+
+async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Run(args) => command::run::run(args).await,
+        Command::Check(args) => command::check::check(&args),
+        Command::Sql(args) => command::sql::sql(args).await,
+        Command::Replay(args) => command::replay::replay(args).await,
+        Command::Audit(args) => command::audit::audit(args).await,
+        Command::Generate(args) => command::generate::generate(args).await,
+        Command::Rejects(RejectsCommand::List(lake)) => command::rejects::list(lake).await,
+        Command::Rejects(RejectsCommand::Export { lake, reason }) => command::rejects::export(lake, reason).await,
+        Command::Demo(args) => command::demo::demo(args).await,
+        Command::Schema { name } => command::schema(&name),
+    }
+}

@@ -1,0 +1,42 @@
+//! `satisflow check`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use satisflow_document::Problems;
+use satisflow_model::Scales;
+
+use super::say;
+use crate::cli::CheckArgs;
+use crate::setup;
+
+pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode> {
+    let mut problems = Problems::new();
+    let default = Path::new("satisflow.yaml").to_owned();
+    let config = args.config.clone().or_else(|| args.catalog.is_none().then_some(default));
+    if let Some(path) = &config {
+        match setup::load(path) {
+            Ok(checked) => describe(path, &checked)?,
+            Err(found) => problems.extend(found),
+        }
+    }
+    if let Some(path) = &args.catalog {
+        if let Some(catalog) = setup::load_catalog(Some(path), &Scales::default(), &mut problems) {
+            say(&format!("{}: {} KPIs, {} measures: in order", path.display(), catalog.metrics.len(), catalog.measures.len()))?;
+        }
+    }
+    match problems.into_result() {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(problems) => {
+            eprintln!("{problems}\n{} problems", problems.len());
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn describe(path: &Path, checked: &setup::Checked) -> Result<()> {
+    let topics: Vec<&str> = checked.config.sources.keys().map(String::as_str).collect();
+    let kpis: Vec<&str> = checked.catalog.metrics.iter().map(|m| &*m.name).collect();
+    say(&format!("{}: in order; topics {}; KPIs {}", path.display(), topics.join(", "), kpis.join(", ")))
+}

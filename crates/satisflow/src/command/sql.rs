@@ -1,0 +1,68 @@
+//! `satisflow sql`, and results as text.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Result;
+use arrow::array::RecordBatch;
+use futures::TryStreamExt;
+use satisflow_lake::Lake;
+use satisflow_sql::{SqlLimits, SqlService, Tables};
+
+use super::say;
+use crate::cli::{Format, LakeArg, SqlArgs};
+use crate::setup;
+
+pub(crate) async fn sql(args: SqlArgs) -> Result<ExitCode> {
+    let service = service(&args.lake).await?;
+    let mut rows = service.query(&args.query).await?;
+    let schema = rows.schema();
+    let mut batches = Vec::new();
+    while let Some(batch) = rows.try_next().await? {
+        match args.format {
+            Format::Table => batches.push(batch),
+            format => print_batch(&batch, format, batches.is_empty())?,
+        }
+        if args.format != Format::Table && batches.is_empty() {
+            batches.push(RecordBatch::new_empty(Arc::clone(&schema)));
+        }
+    }
+    if args.format == Format::Table {
+        let table = arrow::util::pretty::pretty_format_batches_with_schema(schema, &batches)?;
+        say(&table.to_string())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// SQL over a lake with no service running.
+pub(crate) async fn service(args: &LakeArg) -> Result<Arc<SqlService>> {
+    let url = match &args.lake {
+        Some(url) => url.clone(),
+        None => setup::load(&args.config)?.config.lake_url.clone(),
+    };
+    let lake = setup::read_lake(&url).await?;
+    over(&lake)
+}
+
+fn over(lake: &Lake) -> Result<Arc<SqlService>> {
+    let tables = Tables { records: lake.live_records(), kpis: lake.kpis_provider(), kpi_live: None };
+    Ok(SqlService::new(tables, SqlLimits::default())?)
+}
+
+/// Prints rows as they come.
+pub(crate) fn print_batch(batch: &RecordBatch, format: Format, heading: bool) -> Result<()> {
+    let mut text = Vec::new();
+    match format {
+        Format::Csv => {
+            let mut writer = arrow::csv::WriterBuilder::new().with_header(heading).build(&mut text);
+            writer.write(batch)?;
+        }
+        Format::Json | Format::Table => {
+            let mut writer = arrow::json::LineDelimitedWriter::new(&mut text);
+            writer.write(batch)?;
+            writer.finish()?;
+        }
+    }
+    let text = String::from_utf8(text)?;
+    if text.is_empty() { Ok(()) } else { say(text.trim_end_matches('\n')) }
+}

@@ -1,0 +1,106 @@
+//! From files to what the commands work on.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use prometheus::Registry;
+use satisflow_catalog::{Catalog, ScaleBounds};
+use satisflow_config::Config;
+use satisflow_document::{Document, Problems};
+use satisflow_kpi::kpis_schema;
+use satisflow_lake::{Lake, LakeOptions};
+use satisflow_model::Scales;
+use satisflow_pipeline::{PipelineMetrics, ServiceParts, SharedScored};
+
+/// Configuration and catalog, both checked.
+pub(crate) struct Checked {
+    pub(crate) config: Arc<Config>,
+    pub(crate) catalog: Arc<Catalog>,
+}
+
+fn document(path: &Path) -> Result<Document, Problems> {
+    let name = path.display().to_string();
+    match std::fs::read_to_string(path) {
+        Ok(text) => Document::parse(&name, &text),
+        Err(error) => {
+            let mut problems = Problems::new();
+            problems.of_file(&name, error.to_string(), None);
+            Err(problems)
+        }
+    }
+}
+
+fn bounds(scales: &Scales) -> Vec<ScaleBounds> {
+    scales.iter().map(|(name, s)| ScaleBounds { name: name.to_owned(), min: s.min, max: s.max }).collect()
+}
+
+/// Reads and checks a catalog file, or the core catalog.
+pub(crate) fn load_catalog(path: Option<&Path>, scales: &Scales, problems: &mut Problems) -> Option<Catalog> {
+    let parsed = match path {
+        Some(path) => document(path),
+        None => Document::parse("core catalog", satisflow_catalog::CORE),
+    };
+    match parsed {
+        Ok(document) => Catalog::load(&document, &bounds(scales), problems),
+        Err(found) => {
+            problems.extend(found);
+            None
+        }
+    }
+}
+
+/// Reads and checks a configuration and its catalog: all problems at once.
+pub(crate) fn load(path: &Path) -> Result<Checked, Problems> {
+    let mut problems = Problems::new();
+    let config = match document(path) {
+        Ok(document) => Config::load(&document, &mut problems),
+        Err(found) => {
+            problems.extend(found);
+            None
+        }
+    };
+    let catalog = match &config {
+        Some(config) => load_catalog(config.catalog.as_deref(), &config.scales, &mut problems),
+        None => None,
+    };
+    match (config, catalog) {
+        (Some(config), Some(catalog)) if problems.is_empty() => {
+            Ok(Checked { config: Arc::new(config), catalog: Arc::new(catalog) })
+        }
+        _ => Err(problems),
+    }
+}
+
+/// Opens the lake for writing under a catalog.
+pub(crate) async fn open_lake(checked: &Checked) -> Result<Arc<Lake>> {
+    let options = LakeOptions {
+        records_schema: satisflow_model::records_schema(),
+        kpis_schema: kpis_schema(&checked.catalog.dimension_names()),
+        read_only: false,
+    };
+    let lake = Lake::open(&checked.config.lake_url, options).await;
+    lake.map(Arc::new).with_context(|| format!("opening the lake at {}", checked.config.lake_url))
+}
+
+/// Opens a lake that is there already, for reading.
+pub(crate) async fn read_lake(url: &str) -> Result<Arc<Lake>> {
+    let options = LakeOptions {
+        records_schema: satisflow_model::records_schema(),
+        kpis_schema: kpis_schema(&[]),
+        read_only: true,
+    };
+    Ok(Arc::new(Lake::open(url, options).await?))
+}
+
+/// Everything that a service or a replay runs on.
+pub(crate) async fn parts(checked: &Checked, registry: &Registry) -> Result<ServiceParts> {
+    Ok(ServiceParts {
+        config: Arc::clone(&checked.config),
+        catalog: Arc::clone(&checked.catalog),
+        lake: open_lake(checked).await?,
+        metrics: PipelineMetrics::new(registry)?,
+        shared: SharedScored::default(),
+        clock: Arc::new(satisflow_runtime::now_micros),
+    })
+}
