@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
 use arrow::compute::{CastOptions, cast_with_options, concat};
-use arrow::datatypes::{DataType, Decimal128Type, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Decimal128Type, Schema, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError, ScalarValue};
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{ColumnarValue, Expr};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::prelude::SessionContext;
 use satisflow_document::{Document, Problems};
@@ -99,23 +101,38 @@ pub struct Evaluator {
 struct Planner {
     context: SessionContext,
     schema: DFSchema,
+    /// One event without any field: every expression has to run on it.
+    nothing: RecordBatch,
 }
 
 impl Planner {
     fn new() -> Result<Planner, DataFusionError> {
-        let schema = DFSchema::try_from(satisflow_model::records_schema().as_ref().clone())?;
-        Ok(Planner { context: SessionContext::new(), schema })
+        let records = satisflow_model::records_schema();
+        let columns = records.fields().iter().map(|f| arrow::array::new_null_array(f.data_type(), 1)).collect();
+        let nullable = records.fields().iter().map(|f| f.as_ref().clone().with_nullable(true));
+        let nothing = RecordBatch::try_new(Arc::new(Schema::new(nullable.collect::<Vec<_>>())), columns)?;
+        let schema = DFSchema::try_from(records.as_ref().clone())?;
+        Ok(Planner { context: SessionContext::new(), schema, nothing })
     }
 
     fn plan(&self, sql: &str, yields: Yields) -> Result<Planned, String> {
         let expr = self.context.parse_sql_expr(sql, &self.schema).map_err(first_line)?;
         only_rowwise(&expr)?;
+        let expr = self.simplified(expr).map_err(first_line)?;
         let physical = self.context.create_physical_expr(expr, &self.schema).map_err(first_line)?;
         let kind = physical.data_type(self.schema.as_arrow()).map_err(first_line)?;
+        let planned = Planned { sql: sql.to_owned(), physical, yields };
         match yields.refuses(&kind) {
             Some(reason) => Err(reason),
-            None => Ok(Planned { sql: sql.to_owned(), physical, yields }),
+            None => planned.evaluate(&self.nothing).map(|_| planned).map_err(first_line),
         }
+    }
+
+    /// Some functions run only in the form that simplification gives them.
+    fn simplified(&self, expr: Expr) -> Result<Expr, DataFusionError> {
+        let schema = Arc::new(self.schema.clone());
+        let simplifier = ExprSimplifier::new(SimplifyContext::builder().with_schema(schema).build());
+        simplifier.simplify(simplifier.coerce(expr, &self.schema)?)
     }
 }
 
@@ -237,7 +254,10 @@ impl Planned {
         match self.evaluate(events) {
             Ok(array) => Ok(array),
             Err(_) if events.num_rows() == 0 => Ok(self.nulls(0)),
-            Err(_) => self.row_by_row(events),
+            Err(error) => {
+                tracing::warn!(%error, expression = self.sql, "an expression fails on some events: they are not selected");
+                self.row_by_row(events)
+            }
         }
     }
 

@@ -260,23 +260,26 @@ FROM expected e FULL OUTER JOIN current p ON e.window_end = p.window_end{same}",
             ),
         };
         let keyed = if measure.first_per.is_some() { " AND k IS NOT NULL" } else { "" };
-        let columns = if base {
-            "CAST(0 AS BIGINT) AS n, CASE WHEN c AND w > 0 THEN 1 ELSE 0 END AS base_n, w * 0 AS w, w * x * 0 AS wx, \
-             w * w * 0 AS ww, w * w * x * 0 AS wwx, w * w * x * x * 0 AS wwxx, CASE WHEN c THEN w * x ELSE w * x * 0 END AS base"
-        } else {
-            "CASE WHEN c AND w > 0 THEN 1 ELSE 0 END AS n, CAST(0 AS BIGINT) AS base_n, CASE WHEN c THEN w ELSE w * 0 END AS w, \
-             CASE WHEN c THEN w * x ELSE w * x * 0 END AS wx, CASE WHEN c THEN w * w ELSE w * w * 0 END AS ww, \
-             CASE WHEN c THEN w * w * x ELSE w * w * x * 0 END AS wwx, \
-             CASE WHEN c THEN w * w * x * x ELSE w * w * x * x * 0 END AS wwxx, w * x * 0 AS base"
-        };
+        let columns = COLUMNS.map(|(name, kind, of_base)| {
+            let counts = if of_base == base { "c" } else { "false" };
+            let value = match name {
+                "n" | "base_n" => "CASE WHEN w > 0 THEN 1 ELSE 0 END",
+                "base" => "wx",
+                name => name,
+            };
+            format!("CASE WHEN {counts} THEN {value} ELSE CAST(0 AS {kind}) END AS {name}")
+        });
         format!(
             "  SELECT {names}event_time, {columns}
   FROM (SELECT *, {first} AS c
-        FROM (SELECT {dimensions}event_time, event_id, counting, {key} AS k,
-                     CAST({weight} AS DECIMAL(18,6)) AS w0, CAST({value} AS DECIMAL(18,4)) AS x0,
-                     CAST({weight} AS DECIMAL(40,6)) AS w, CAST({value} AS DECIMAL(40,4)) AS x
-              FROM resolved WHERE {filter})
-        WHERE w0 IS NOT NULL AND x0 IS NOT NULL{keyed})",
+        FROM (SELECT *, CAST(w * x AS DECIMAL(60,10)) AS wx, CAST(w * w AS DECIMAL(50,12)) AS ww,
+                     CAST(CAST(w * w AS DECIMAL(40,12)) * x AS DECIMAL(70,16)) AS wwx,
+                     CAST(CAST(w * w AS DECIMAL(40,12)) * CAST(x * x AS DECIMAL(36,8)) AS DECIMAL(76,20)) AS wwxx
+              FROM (SELECT {dimensions}event_time, event_id, counting, {key} AS k,
+                           CAST({weight} AS DECIMAL(18,6)) AS w, CAST({value} AS DECIMAL(18,4)) AS x
+                    FROM resolved WHERE {filter}) AS r
+              WHERE w IS NOT NULL AND x IS NOT NULL{keyed}) AS m) AS f",
+            columns = columns.join(", "),
             weight = numeric(&measure.weight),
             value = numeric(&measure.value),
             filter = measure.filter,
@@ -288,10 +291,10 @@ FROM expected e FULL OUTER JOIN current p ON e.window_end = p.window_end{same}",
         let watermark = self.watermark;
         match self.closed {
             None => watermark.to_string(),
-            Some(closed) => {
-                let time = format!("to_timestamp_micros({closed}) AT TIME ZONE 'UTC'");
-                format!("greatest({watermark}, {})", enter_end(span, &time))
-            }
+            Some(closed) => format!(
+                "greatest({watermark}, (SELECT max({}) FROM resolved WHERE CAST(event_time AS BIGINT) <= {closed}))",
+                enter_end(span, "event_time")
+            ),
         }
     }
 }
@@ -308,10 +311,20 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-const COLUMNS: [&str; 8] = ["n", "base_n", "w", "wx", "ww", "wwx", "wwxx", "base"];
+/// Sums: name, type of what an event adds, and whether it is of a ratio's denominator.
+const COLUMNS: [(&str, &str, bool); 8] = [
+    ("n", "BIGINT", false),
+    ("base_n", "BIGINT", true),
+    ("w", "DECIMAL(18,6)", false),
+    ("wx", "DECIMAL(60,10)", false),
+    ("ww", "DECIMAL(50,12)", false),
+    ("wwx", "DECIMAL(70,16)", false),
+    ("wwxx", "DECIMAL(76,20)", false),
+    ("base", "DECIMAL(60,10)", true),
+];
 
 fn lines(line: impl Fn(&str) -> String) -> String {
-    COLUMNS.map(line).join(",\n")
+    COLUMNS.map(|(name, ..)| line(name)).join(",\n")
 }
 
 /// n, numerator and denominator from the running sums.
@@ -337,12 +350,12 @@ fn running(span: &WindowSpan, names: &[String], column: &str) -> String {
 
 /// What enters and, for a rolling window, leaves at each end.
 fn changes(span: &WindowSpan, listed: &str) -> String {
-    let columns = COLUMNS.join(", ");
+    let columns = COLUMNS.map(|(name, ..)| name).join(", ");
     let enter =
         format!("  SELECT {listed}{} AS window_end, {columns} FROM measured", enter_end(span, "event_time"));
     match span {
         WindowSpan::Rolling { length, .. } => {
-            let negated = COLUMNS.map(|c| format!("-{c} AS {c}")).join(", ");
+            let negated = COLUMNS.map(|(c, ..)| format!("-{c} AS {c}")).join(", ");
             let leave = format!("{} + {length}", enter_end(span, "event_time"));
             format!("{enter}\n  UNION ALL\n  SELECT {listed}{leave} AS window_end, {negated} FROM measured")
         }

@@ -35,7 +35,7 @@ pub(crate) fn register(context: &SessionContext, tables: Tables) -> Result<()> {
     let plain = |sql: String| sql;
     let list = [
         ("events", plain(events(&records))),
-        ("events_distinct", distinct()),
+        ("events_distinct", distinct(&records)),
         ("event_answers", answers()),
         ("rejects", rejects()),
         ("duplicates", duplicates()),
@@ -74,11 +74,12 @@ fn events(schema: &Schema) -> String {
     )
 }
 
-fn distinct() -> String {
+fn distinct(schema: &Schema) -> String {
     format!(
-        "SELECT * EXCEPT (copy) FROM (SELECT *, row_number() OVER (PARTITION BY source, event_id \
-         ORDER BY {position}) AS copy FROM events) WHERE copy = 1",
-        position = r#"topic, "partition", "offset""#
+        "SELECT {columns}, answers, attributes, {POSITION} FROM (SELECT *, row_number() OVER \
+         (PARTITION BY source, event_id ORDER BY {order}) AS place FROM events) AS e WHERE place = 1",
+        columns = event_columns(schema),
+        order = r#"topic, "partition", "offset""#
     )
 }
 
@@ -87,7 +88,7 @@ fn answers() -> String {
         "SELECT source, event_id, event_time, kind, item, value, {POSITION} FROM \
          (SELECT source, event_id, event_time, kind, unnest(map_keys(answers)) AS item, \
          unnest(map_values(answers)) AS value, {POSITION} \
-         FROM records_internal WHERE outcome = 'accepted' AND answers IS NOT NULL)"
+         FROM records_internal WHERE outcome = 'accepted' AND answers IS NOT NULL) AS a"
     )
 }
 
@@ -108,20 +109,26 @@ fn series_key(schema: &Schema) -> String {
     names.take_while(|name| *name != "window_start").map(quoted).collect::<Vec<_>>().join(", ")
 }
 
+fn all_columns(schema: &Schema) -> String {
+    schema.fields().iter().map(|f| quoted(f.name())).collect::<Vec<_>>().join(", ")
+}
+
 fn current(schema: &Schema) -> String {
     format!(
-        "SELECT * EXCEPT (newest, active) FROM (SELECT *, \
+        "SELECT {columns} FROM (SELECT *, \
          row_number() OVER (PARTITION BY {key}, fingerprint, window_end ORDER BY revision DESC) AS newest, \
          first_value(fingerprint) OVER (PARTITION BY kpi ORDER BY computed_at DESC) AS active \
-         FROM kpis_internal) WHERE newest = 1 AND fingerprint = active",
+         FROM kpis_internal) AS k WHERE newest = 1 AND fingerprint = active",
+        columns = all_columns(schema),
         key = series_key(schema)
     )
 }
 
 fn latest(schema: &Schema) -> String {
     format!(
-        "SELECT * EXCEPT (place) FROM (SELECT *, row_number() OVER (PARTITION BY {key} ORDER BY window_end DESC) \
-         AS place FROM kpi_current) WHERE place = 1",
+        "SELECT {columns} FROM (SELECT *, row_number() OVER (PARTITION BY {key} ORDER BY window_end DESC) \
+         AS place FROM kpi_current) AS k WHERE place = 1",
+        columns = all_columns(schema),
         key = series_key(schema)
     )
 }

@@ -11,8 +11,6 @@ use clap::Args;
 use satisflow_generate::{GenerateConfig, Generated, Generator};
 use satisflow_kafka::{Producer, ensure_topic};
 
-use super::say;
-
 #[derive(Debug, Args)]
 pub(crate) struct GenerateArgs {
     /// Number of records.
@@ -76,10 +74,19 @@ fn to_stdout(args: &GenerateArgs) -> Result<()> {
     let config = GenerateConfig { partitions: 1, ..args.config() };
     let mut truth = truth_file(args)?;
     for (offset, record) in Generator::new(config).enumerate() {
-        say(&String::from_utf8_lossy(&record.payload))?;
+        write_line(&record.payload)?;
         write_truth(&mut truth, &record, "file", 0, i64::try_from(offset)?)?;
     }
     Ok(())
+}
+
+/// The bytes as they are: some records are no UTF-8 on purpose.
+fn write_line(payload: &[u8]) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(payload).and_then(|()| out.write_all(b"\n")) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        written => Ok(written?),
+    }
 }
 
 async fn to_kafka(args: &GenerateArgs, brokers: &str, topic: &str) -> Result<()> {
