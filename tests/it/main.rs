@@ -1,1 +1,7 @@
-//! End-to-end tests.
+//! The program as users run it, against real components.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod commands;
+mod flow;
+mod place;
+mod trouble;

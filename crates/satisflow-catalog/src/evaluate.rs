@@ -148,7 +148,9 @@ fn only_rowwise(expr: &Expr) -> Result<(), String> {
             Expr::AggregateFunction(_) => Some("an aggregate function"),
             Expr::WindowFunction(_) => Some("a window function"),
             Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) => Some("a subquery"),
-            Expr::ScalarFunction(f) if f.func.signature().volatility != datafusion::logical_expr::Volatility::Immutable => {
+            Expr::ScalarFunction(f)
+                if f.func.signature().volatility != datafusion::logical_expr::Volatility::Immutable =>
+            {
                 Some("a function whose result changes with time or chance")
             }
             _ => found,

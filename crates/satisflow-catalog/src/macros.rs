@@ -89,10 +89,7 @@ fn on_100(score: &str, bounds: &ScaleBounds) -> String {
         let factor = decimal(factor / range);
         format!("CAST((({score}) - {min}) * {factor} AS DECIMAL(18,4))")
     } else {
-        format!(
-            "CAST(round(CAST((({score}) - {min}) * 100 AS DOUBLE) / {}, 4) AS DECIMAL(18,4))",
-            decimal(range)
-        )
+        format!("CAST(round(CAST((({score}) - {min}) * 100 AS DOUBLE) / {}, 4) AS DECIMAL(18,4))", decimal(range))
     }
 }
 

@@ -11,7 +11,9 @@ use satisflow_document::{Document, Problems};
 use satisflow_kafka::{KafkaConfig, OnLostOffsets};
 use satisflow_model::{Binding, BindingSource, Limits, Mapping, Scale, Scales, SourceSpec, TimeFormat};
 
-use crate::raw::{RawBinding, RawBindingDetail, RawConfig, RawKafka, RawLimits, RawOnLost, RawProperty, RawSource, RawTime};
+use crate::raw::{
+    RawBinding, RawBindingDetail, RawConfig, RawKafka, RawLimits, RawOnLost, RawProperty, RawSource, RawTime,
+};
 
 /// Which time closes windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

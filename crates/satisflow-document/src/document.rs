@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use saphyr::{LoadableYamlNode, Marker, MarkedYaml, Scalar, YamlData};
+use saphyr::{LoadableYamlNode, MarkedYaml, Marker, Scalar, YamlData};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -42,11 +42,7 @@ impl Document {
     ///
     /// # Errors
     /// As for [`Document::parse`].
-    pub fn parse_with(
-        file: &str,
-        text: &str,
-        variable: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Document, Problems> {
+    pub fn parse_with(file: &str, text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Document, Problems> {
         let mut reader = Reader { file, variable, places: BTreeMap::new(), problems: Problems::new() };
         let nodes = MarkedYaml::load_from_str(text).unwrap_or_else(|error| {
             reader.problem(*error.marker(), error.info().to_owned());

@@ -64,7 +64,9 @@ fn any_of(
     problems: &mut Problems,
 ) {
     let not_null = |errors: &&Vec<ValidationError<'static>>| {
-        !errors.iter().any(|e| e.instance_path().to_string() == at && matches!(e.kind(), ValidationErrorKind::Type { .. }))
+        !errors
+            .iter()
+            .any(|e| e.instance_path().to_string() == at && matches!(e.kind(), ValidationErrorKind::Type { .. }))
     };
     match context.iter().find(not_null) {
         Some(errors) => errors.iter().for_each(|inner| report(document, schema, inner, problems)),

@@ -64,7 +64,15 @@ impl GenerateConfig {
 
     /// Good events only.
     pub fn clean(self) -> GenerateConfig {
-        GenerateConfig { duplicates: 0.0, copies: 0.0, conflicts: 0.0, malformed: 0.0, retractions: 0.0, late: 0.0, ..self }
+        GenerateConfig {
+            duplicates: 0.0,
+            copies: 0.0,
+            conflicts: 0.0,
+            malformed: 0.0,
+            retractions: 0.0,
+            late: 0.0,
+            ..self
+        }
     }
 }
 
@@ -312,7 +320,10 @@ impl Generator {
         } else {
             set("kind", json!("sale"));
             set("units", json!(self.random.random_range(1..20)));
-            set("amount", json!(format!("{}.{:02}", self.random.random_range(5..900), self.random.random_range(0..100))));
+            set(
+                "amount",
+                json!(format!("{}.{:02}", self.random.random_range(5..900), self.random.random_range(0..100))),
+            );
             set("currency", json!("EUR"));
         }
     }

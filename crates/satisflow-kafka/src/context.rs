@@ -140,7 +140,13 @@ impl ClientContext for SourceContext {
                 let position = p.app_offset.max(p.eof_offset);
                 let end = p.ls_offset;
                 let at_end = end >= 0 && p.eof_offset >= end && p.fetchq_cnt == 0;
-                progress.push(PartitionProgress { topic: topic.clone(), partition: p.partition, position, end, at_end });
+                progress.push(PartitionProgress {
+                    topic: topic.clone(),
+                    partition: p.partition,
+                    position,
+                    end,
+                    at_end,
+                });
             }
         }
         if !progress.is_empty() {

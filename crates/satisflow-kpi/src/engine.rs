@@ -231,12 +231,7 @@ impl Engine {
         Ok(())
     }
 
-    fn touch_measure(
-        &mut self,
-        definition: usize,
-        input: &MeasureInput,
-        places: &Places,
-    ) -> Result<(), EngineError> {
+    fn touch_measure(&mut self, definition: usize, input: &MeasureInput, places: &Places) -> Result<(), EngineError> {
         for row in 0..input.selected.len() {
             if input.at(row).is_some() {
                 self.contribute(definition, places.row(row), &Sums::default(), false)?;

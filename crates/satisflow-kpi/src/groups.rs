@@ -28,9 +28,7 @@ impl Dimension {
     }
 
     pub(crate) fn codes(&mut self, array: &StringArray) -> Vec<u32> {
-        (0..array.len())
-            .map(|row| self.code(if array.is_null(row) { NO_VALUE } else { array.value(row) }))
-            .collect()
+        (0..array.len()).map(|row| self.code(if array.is_null(row) { NO_VALUE } else { array.value(row) })).collect()
     }
 
     fn value(&self, code: u32) -> &Arc<str> {
@@ -99,8 +97,7 @@ impl Groups {
     /// The group of named values, numbered if it is new.
     pub(crate) fn id_of_values(&mut self, set: usize, values: &[&str]) -> u32 {
         let dimensions = self.sets[set].dimensions.clone();
-        let key: Vec<u32> =
-            dimensions.iter().zip(values).map(|(d, value)| self.dimensions[*d].code(value)).collect();
+        let key: Vec<u32> = dimensions.iter().zip(values).map(|(d, value)| self.dimensions[*d].code(value)).collect();
         self.sets[set].id(&key)
     }
 

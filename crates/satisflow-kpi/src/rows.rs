@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Decimal128Builder, Float64Builder, Int64Builder, RecordBatch, StringBuilder,
-    TimestampMicrosecondBuilder,
+    ArrayRef, Decimal128Builder, Float64Builder, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, i256};
 use arrow::error::ArrowError;
@@ -156,8 +155,9 @@ fn interval(metric: Metric, sums: &Sums, se: Option<f64>) -> Option<Interval> {
     let ratio = |numerator: i128, denominator: i128| numerator as f64 / denominator as f64;
     match metric {
         Metric::Mean(_) => se.map(|se| stats::normal(ratio(sums.wx, sums.w * WEIGHT_TO_NUMERATOR), se)),
-        Metric::Share(_) => stats::effective_n(sums)
-            .map(|n| stats::wilson(ratio(sums.wx, sums.w * WEIGHT_TO_NUMERATOR), n)),
+        Metric::Share(_) => {
+            stats::effective_n(sums).map(|n| stats::wilson(ratio(sums.wx, sums.w * WEIGHT_TO_NUMERATOR), n))
+        }
         // A count has a Poisson interval only if each event counts once.
         Metric::Ratio { .. } if sums.base > 0 && sums.wx == i128::from(sums.n) * ONE => {
             Some(stats::garwood(sums.n as f64, ratio(sums.base, ONE)))
@@ -233,8 +233,7 @@ pub struct RowsBuilder {
 const TEXTS: [&str; 9] =
     ["kpi", "window_name", "grouping_set", "sum_w2", "sum_w2x", "sum_w2x2", "status", "reason", "fingerprint"];
 const TIMES: [&str; 3] = ["window_start", "window_end", "computed_at"];
-const DECIMALS: [(&str, i8); 5] =
-    [("value", 12), ("numerator", 10), ("denominator", 10), ("sum_w", 6), ("sum_wx", 10)];
+const DECIMALS: [(&str, i8); 5] = [("value", 12), ("numerator", 10), ("denominator", 10), ("sum_w", 6), ("sum_wx", 10)];
 const INTEGERS: [&str; 2] = ["revision", "n"];
 const FLOATS: [&str; 4] = ["n_eff", "se", "ci_low", "ci_high"];
 
@@ -282,13 +281,8 @@ impl RowsBuilder {
         self.dimensions.iter_mut().zip(values).for_each(|(column, value)| column.append_option(value));
         let times = [row.window_start, Some(row.window_end), Some(computed_at)];
         self.times.iter_mut().zip(times).for_each(|(column, time)| column.append_option(time));
-        let decimals = [
-            figures.value,
-            Some(figures.numerator),
-            Some(figures.denominator),
-            Some(row.sums.w),
-            Some(row.sums.wx),
-        ];
+        let decimals =
+            [figures.value, Some(figures.numerator), Some(figures.denominator), Some(row.sums.w), Some(row.sums.wx)];
         self.decimals.iter_mut().zip(decimals).for_each(|(column, value)| column.append_option(value));
         let integers = [i64::from(row.revision), figures.n];
         self.integers.iter_mut().zip(integers).for_each(|(column, value)| column.append_value(value));
@@ -305,8 +299,7 @@ impl RowsBuilder {
     pub fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
         self.rows = 0;
         let schema = kpis_schema(&self.names);
-        let columns =
-            schema.fields().iter().map(|field| self.column(field.name())).collect::<Result<Vec<_>, _>>()?;
+        let columns = schema.fields().iter().map(|field| self.column(field.name())).collect::<Result<Vec<_>, _>>()?;
         RecordBatch::try_new(schema, columns)
     }
 

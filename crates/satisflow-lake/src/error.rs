@@ -73,7 +73,9 @@ impl LakeError {
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
     /// Another process has committed the partition in the meantime.
-    #[error("partition {partition} of topic {topic} stands at {found:?} in the lake, and these rows start at {expected}: another process has taken it over")]
+    #[error(
+        "partition {partition} of topic {topic} stands at {found:?} in the lake, and these rows start at {expected}: another process has taken it over"
+    )]
     PositionMoved {
         /// The topic.
         topic: String,
@@ -95,7 +97,9 @@ pub enum CommitError {
         found: Option<i64>,
     },
     /// The rows are not the records that were polled.
-    #[error("{rows} rows for partition {partition} of topic {topic}, and {counted} records were polled: the commit is refused")]
+    #[error(
+        "{rows} rows for partition {partition} of topic {topic}, and {counted} records were polled: the commit is refused"
+    )]
     CountMismatch {
         /// The topic.
         topic: String,

@@ -18,11 +18,8 @@ use crate::error::LakeError;
 
 /// A snapshot of a table as a provider of plain Arrow types.
 pub(crate) fn provider(name: &'static str, table: &DeltaTable) -> Result<Arc<dyn TableProvider>, LakeError> {
-    let config = DeltaScanConfig {
-        wrap_partition_values: false,
-        schema_force_view_types: false,
-        ..DeltaScanConfig::new()
-    };
+    let config =
+        DeltaScanConfig { wrap_partition_values: false, schema_force_view_types: false, ..DeltaScanConfig::new() };
     let snapshot = table.snapshot().map_err(LakeError::delta(name))?.snapshot().clone();
     Ok(Arc::new(DeltaScanNext::new(snapshot, config).map_err(LakeError::read(name))?))
 }

@@ -63,8 +63,11 @@ impl Lake {
         for ((topic, partition), offsets) in by_partition {
             let here = col("topic").eq(lit(topic)).and(col("partition").eq(lit(partition)));
             let filter = accepted().and(here).and(col("offset").in_list(offsets, false));
-            let rows: Vec<RecordBatch> =
-                read(&table, "records", Some(filter), &[]).await?.try_collect().await.map_err(LakeError::read("records"))?;
+            let rows: Vec<RecordBatch> = read(&table, "records", Some(filter), &[])
+                .await?
+                .try_collect()
+                .await
+                .map_err(LakeError::read("records"))?;
             found.extend(rows.into_iter().filter(|batch| batch.num_rows() > 0));
         }
         Ok(found)
@@ -82,10 +85,7 @@ impl Lake {
     ///
     /// # Errors
     /// As for [`Lake::read_accepted`].
-    pub async fn tables_at(
-        &self,
-        version: u64,
-    ) -> Result<(Arc<dyn TableProvider>, Arc<dyn TableProvider>), LakeError> {
+    pub async fn tables_at(&self, version: u64) -> Result<(Arc<dyn TableProvider>, Arc<dyn TableProvider>), LakeError> {
         let records = at_version(&self.records, version).await?;
         let kpis = self.kpis.refreshed().await?;
         Ok((Arc::new(Pinned::new("records", records)?), Arc::new(Pinned::new("kpis", kpis)?)))
@@ -205,9 +205,7 @@ impl AddedFile {
         let bytes = got.bytes().await.map_err(LakeError::read("records"))?;
         let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(LakeError::read("records"))?;
         let reader = reader.build().map_err(LakeError::read("records"))?;
-        reader
-            .map(|batch| self.with_partitions(&batch.map_err(LakeError::read("records"))?, schema))
-            .collect()
+        reader.map(|batch| self.with_partitions(&batch.map_err(LakeError::read("records"))?, schema)).collect()
     }
 
     fn with_partitions(&self, batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, LakeError> {

@@ -119,9 +119,9 @@ impl Table {
         if missing.is_empty() {
             return Ok(());
         }
-        let fields: StructType = (&arrow::datatypes::Schema::new(missing)).try_into_kernel().map_err(
-            |e: arrow::error::ArrowError| LakeError::Read { table: self.name, message: e.to_string() },
-        )?;
+        let fields: StructType = (&arrow::datatypes::Schema::new(missing))
+            .try_into_kernel()
+            .map_err(|e: arrow::error::ArrowError| LakeError::Read { table: self.name, message: e.to_string() })?;
         let added = table.clone().add_columns().with_fields(fields.fields().cloned().collect::<Vec<_>>());
         *table = added.await.map_err(LakeError::delta(self.name))?;
         Ok(())

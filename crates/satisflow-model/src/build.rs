@@ -258,7 +258,8 @@ fn append_map(builder: &mut TextMapBuilder, entries: &Entries<'_>) {
 fn month_around(micros: i64) -> (i64, i64, String) {
     let at = Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH);
     let first = at.to_zoned_datetime(TimeZone::UTC).date().first_of_month();
-    let start_of = |date: jiff::civil::Date| date.to_zoned_datetime(TimeZone::UTC).ok().map(|z| z.timestamp().as_microsecond());
+    let start_of =
+        |date: jiff::civil::Date| date.to_zoned_datetime(TimeZone::UTC).ok().map(|z| z.timestamp().as_microsecond());
     let next = first.checked_add(jiff::Span::new().months(1)).ok();
     let bounds = (start_of(first), next.and_then(start_of));
     let name = format!("{:04}-{:02}", first.year(), first.month());

@@ -238,8 +238,7 @@ impl Decoder {
     }
 
     fn unquoted<'a>(&self, field: &str, raw: &'a str) -> Result<Cow<'a, str>, Reject> {
-        let text =
-            unquote(raw).map_err(|error| Reject::field(Reason::MalformedJson, field, error.to_string()))?;
+        let text = unquote(raw).map_err(|error| Reject::field(Reason::MalformedJson, field, error.to_string()))?;
         if text.len() > self.limits.text_bytes_max {
             let message = format!("{} bytes; the limit is {}", text.len(), self.limits.text_bytes_max);
             return Err(Reject::field(Reason::TextTooLong, field, message));
@@ -278,19 +277,13 @@ impl Decoder {
                 return Err(Reject::field(Reason::WrongType, name, message));
             }
         }
-        let members: Members<'a> = serde_json::from_str(raw)
-            .map_err(|error| Reject::field(Reason::MalformedJson, name, error.to_string()))?;
+        let members: Members<'a> =
+            serde_json::from_str(raw).map_err(|error| Reject::field(Reason::MalformedJson, name, error.to_string()))?;
         members.0.into_iter().try_for_each(|(key, raw)| self.entry(name, key, raw.get(), entries))
     }
 
     /// A map entry; text unquoted, everything else as its JSON text, null left out.
-    fn entry<'a>(
-        &self,
-        map: &str,
-        key: Cow<'a, str>,
-        raw: &'a str,
-        entries: &mut Entries<'a>,
-    ) -> Result<(), Reject> {
+    fn entry<'a>(&self, map: &str, key: Cow<'a, str>, raw: &'a str, entries: &mut Entries<'a>) -> Result<(), Reject> {
         let value = match shape(raw) {
             Shape::Null => return Ok(()),
             Shape::Text => self.unquoted(&key, raw)?,

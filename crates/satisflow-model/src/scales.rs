@@ -22,7 +22,8 @@ const UNIT: i64 = 10_000;
 impl Default for Scales {
     /// `1-5`, `1-7`, `1-10`, `0-10`: whole scores; `0-100`: decimals too.
     fn default() -> Scales {
-        let whole = |name: &str, min, max| (name.to_owned(), Scale { min: min * UNIT, max: max * UNIT, integral: true });
+        let whole =
+            |name: &str, min, max| (name.to_owned(), Scale { min: min * UNIT, max: max * UNIT, integral: true });
         let percent = ("0-100".to_owned(), Scale { min: 0, max: 100 * UNIT, integral: false });
         let builtin = [whole("1-5", 1, 5), whole("1-7", 1, 7), whole("1-10", 1, 10), whole("0-10", 0, 10), percent];
         Scales(BTreeMap::from(builtin))

@@ -64,11 +64,18 @@ pub fn records_schema() -> SchemaRef {
 /// The columns of `records` with their meaning, as a JSON document.
 pub fn records_json() -> Value {
     let column = |name: &str, kind: String, nullable: bool, doc: &str| json!({"column": name, "type": kind, "nullable": nullable, "meaning": doc});
-    let mut columns: Vec<Value> =
-        envelope().into_iter().map(|(name, kind, nullable, doc)| column(name, kind.to_string(), nullable, doc)).collect();
+    let mut columns: Vec<Value> = envelope()
+        .into_iter()
+        .map(|(name, kind, nullable, doc)| column(name, kind.to_string(), nullable, doc))
+        .collect();
     columns.extend(fields().iter().map(|f| column(f.name, data_type(f.column).to_string(), true, f.doc)));
     columns.push(column("answers", map_type().to_string(), true, "Item to answer; numbers keep their exact text."));
-    columns.push(column("attributes", map_type().to_string(), true, "Everything else that the event carried, as text."));
+    columns.push(column(
+        "attributes",
+        map_type().to_string(),
+        true,
+        "Everything else that the event carried, as text.",
+    ));
     json!({"table": "records", "columns": columns})
 }
 

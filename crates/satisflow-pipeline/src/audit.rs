@@ -250,8 +250,7 @@ FROM expected e FULL OUTER JOIN current p ON e.window_end = p.window_end{same}",
             .map(|d| &self.catalog.dimensions[*d])
             .map(|d| format!("coalesce(CAST({} AS VARCHAR), '(none)') AS {}, ", d.sql, quoted(&d.name)))
             .collect();
-        let names: String =
-            set.iter().map(|d| format!("{}, ", quoted(&self.catalog.dimensions[*d].name))).collect();
+        let names: String = set.iter().map(|d| format!("{}, ", quoted(&self.catalog.dimensions[*d].name))).collect();
         let (key, first) = match &measure.first_per {
             None => ("NULL".to_owned(), "counting"),
             Some(key) => (
@@ -351,8 +350,7 @@ fn running(span: &WindowSpan, names: &[String], column: &str) -> String {
 /// What enters and, for a rolling window, leaves at each end.
 fn changes(span: &WindowSpan, listed: &str) -> String {
     let columns = COLUMNS.map(|(name, ..)| name).join(", ");
-    let enter =
-        format!("  SELECT {listed}{} AS window_end, {columns} FROM measured", enter_end(span, "event_time"));
+    let enter = format!("  SELECT {listed}{} AS window_end, {columns} FROM measured", enter_end(span, "event_time"));
     match span {
         WindowSpan::Rolling { length, .. } => {
             let negated = COLUMNS.map(|(c, ..)| format!("-{c} AS {c}")).join(", ");

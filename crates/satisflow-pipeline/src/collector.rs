@@ -201,7 +201,10 @@ impl Collector {
                 }
                 Err(CommitError::PositionMoved { topic, partition, expected, found }) => {
                     tracing::warn!(
-                        topic, partition, expected, ?found,
+                        topic,
+                        partition,
+                        expected,
+                        ?found,
                         "another process has taken over this partition: its rows are dropped here"
                     );
                     self.lose(&(topic, partition))?;

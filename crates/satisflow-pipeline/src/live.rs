@@ -149,7 +149,8 @@ impl Board {
         let looked = self.shared.look(|scored| {
             let engine = &scored.engine;
             let plan = engine.plan();
-            let shown = |row: &KpiRow| *plan.windows[row.window].name == *self.window && plan.grouping_sets[row.set].len() <= 1;
+            let shown =
+                |row: &KpiRow| *plan.windows[row.window].name == *self.window && plan.grouping_sets[row.set].len() <= 1;
             let mut rows: Vec<BoardRow> = engine
                 .live(now)
                 .unwrap_or_default()
@@ -254,4 +255,3 @@ impl KpiGauges {
         }
     }
 }
-

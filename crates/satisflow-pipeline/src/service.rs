@@ -143,7 +143,11 @@ impl AtEnd {
     fn progress(&mut self, progress: &[PartitionProgress]) -> bool {
         for p in progress {
             let key = (p.topic.clone(), p.partition);
-            if p.at_end { self.behind.remove(&key) } else { self.behind.insert(key) };
+            if p.at_end {
+                self.behind.remove(&key)
+            } else {
+                self.behind.insert(key)
+            };
         }
         let all = !self.assigned.is_empty() && self.behind.is_empty();
         self.reports = if all { self.reports + 1 } else { 0 };
@@ -164,8 +168,7 @@ impl Service {
         stop: CancellationToken,
         exit_at_end: bool,
     ) -> Result<(), PipelineError> {
-        let positions =
-            LakePositions { lake: Arc::clone(&parts.lake), runtime: tokio::runtime::Handle::current() };
+        let positions = LakePositions { lake: Arc::clone(&parts.lake), runtime: tokio::runtime::Handle::current() };
         let (scorer, inputs) = channel(SCORER_QUEUE_MAX);
         let scoring = tokio::spawn(score(parts.clone(), inputs, stop.clone()));
         let source = KafkaSource::start(kafka, Arc::new(positions), stop.clone())?;

@@ -14,10 +14,12 @@ pub fn now_micros() -> i64 {
 /// Logs to standard error: `RUST_LOG` if set, else `level` for this program and
 /// warnings of everything else.
 pub fn init_logs(level: &str) {
-    let default = format!("warn,satisflow={level},satisflow_pipeline={level},satisflow_kafka={level},satisflow_sql={level}");
+    let default =
+        format!("warn,satisflow={level},satisflow_pipeline={level},satisflow_kafka={level},satisflow_sql={level}");
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     // A second call, in tests, finds the first one's logs and leaves them.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();
+    let _ =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();
 }
 
 /// Cancels `stop` on SIGTERM or SIGINT; a second signal ends the process at once.

@@ -88,7 +88,8 @@ fn reads_only(statement: &Statement) -> Result<(), String> {
     impl Visitor for Readers {
         type Break = String;
         fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<String> {
-            let locks = if query.locks.is_empty() { None } else { Some("FOR UPDATE is refused: SQL is read-only here") };
+            let locks =
+                if query.locks.is_empty() { None } else { Some("FOR UPDATE is refused: SQL is read-only here") };
             match locks.or_else(|| writes(&query.body)) {
                 Some(reason) => ControlFlow::Break(reason.to_owned()),
                 None => ControlFlow::Continue(()),

@@ -103,7 +103,8 @@ async fn run(service: &SqlService, headers: &HeaderMap, body: &Bytes) -> Result<
     while let Some(batch) = stream.try_next().await.map_err(|error| failure(error.into()))? {
         rows += batch.num_rows();
         if rows > service.limits.rows_max {
-            let message = format!("the result has more than {} rows: narrow it or add a LIMIT", service.limits.rows_max);
+            let message =
+                format!("the result has more than {} rows: narrow it or add a LIMIT", service.limits.rows_max);
             return Err((StatusCode::UNPROCESSABLE_ENTITY, "too_many_rows", message));
         }
         batches.push(batch);

@@ -41,11 +41,7 @@ pub enum PgError {
 ///
 /// # Errors
 /// [`PgError`].
-pub async fn serve_pg(
-    listener: TcpListener,
-    service: Arc<SqlService>,
-    stop: CancellationToken,
-) -> Result<(), PgError> {
+pub async fn serve_pg(listener: TcpListener, service: Arc<SqlService>, stop: CancellationToken) -> Result<(), PgError> {
     let address = listener.local_addr()?;
     if !address.ip().is_loopback() {
         return Err(PgError::NotLoopback(address));

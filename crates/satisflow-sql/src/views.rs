@@ -16,8 +16,22 @@ use crate::service::Tables;
 
 /// Columns of `records` that are not part of an event.
 const ENVELOPE: &[&str] = &[
-    "outcome", "event_month", "topic", "partition", "offset", "kafka_time", "ingest_time", "headers", "reject_reason",
-    "reject_field", "reject_message", "raw", "raw_bytes", "content_hash", "answers", "attributes",
+    "outcome",
+    "event_month",
+    "topic",
+    "partition",
+    "offset",
+    "kafka_time",
+    "ingest_time",
+    "headers",
+    "reject_reason",
+    "reject_field",
+    "reject_message",
+    "raw",
+    "raw_bytes",
+    "content_hash",
+    "answers",
+    "attributes",
 ];
 
 const POSITION: &str = r#"topic, "partition", "offset", kafka_time, ingest_time"#;
@@ -152,10 +166,8 @@ impl TableFunctionImpl for KpiAsOf {
             return plan_err!("kpi_as_of takes a time, such as kpi_as_of('2026-11-23T12:00:00Z')");
         };
         let literal = literal(argument)?;
-        let time = literal.cast_to(&DataType::Timestamp(
-            arrow::datatypes::TimeUnit::Microsecond,
-            Some("UTC".into()),
-        ))?;
+        let time =
+            literal.cast_to(&DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("UTC".into())))?;
         Ok(Arc::new(AsOf { kpis: Arc::clone(&self.kpis), time }))
     }
 }

@@ -1,1 +1,58 @@
-//! Placeholder.
+//! Real components for tests: Apache Kafka, and the program as users run it.
+//!
+//! Waiting is for a condition with a deadline, never for a time.
+
+mod kafka;
+mod program;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+pub use kafka::Kafka;
+pub use program::{Finished, Program, Running};
+
+/// The repository.
+pub fn repository() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// Waits until `condition` gives a value.
+///
+/// # Errors
+/// When it does not within `limit`.
+pub fn wait_for<T>(what: &str, limit: Duration, mut condition: impl FnMut() -> Option<T>) -> Result<T> {
+    const PAUSE: Duration = Duration::from_millis(50);
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(value) = condition() {
+            return Ok(value);
+        }
+        if Instant::now() >= deadline {
+            bail!("{what}: not within {limit:?}");
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// A TCP port that is free at this moment.
+///
+/// # Errors
+/// When the system gives none.
+pub fn free_port() -> Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Runs a script of the repository and gives its last line.
+///
+/// # Errors
+/// When it fails.
+pub fn script(name: &str) -> Result<String> {
+    let path = repository().join("scripts").join(name);
+    let output = std::process::Command::new(&path).env("CARGO_TARGET_DIR", program::target_folder()?).output()?;
+    if !output.status.success() {
+        bail!("{}: {}", path.display(), String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().to_owned())
+}

@@ -66,7 +66,9 @@ fn three_mistakes_are_three_problems_with_their_lines() {
 fn what_is_right_is_read() {
     check(
         "version: 1\nlisten: 127.0.0.1:${PORT}\nmode: open\ndoors: [{ width_mm: 900 }]\nprices: { a: 0.8, b: \"12.5000\" }\n",
-        expect![[r#"Shop { version: 1, listen: Some("127.0.0.1:8080"), mode: Some(Open), doors: [Door { width_mm: 900 }], prices: {"a": Decimal("0.8"), "b": Decimal("12.5000")} }"#]],
+        expect![[
+            r#"Shop { version: 1, listen: Some("127.0.0.1:8080"), mode: Some(Open), doors: [Door { width_mm: 900 }], prices: {"a": Decimal("0.8"), "b": Decimal("12.5000")} }"#
+        ]],
     );
 }
 
@@ -80,5 +82,8 @@ fn what_is_not_yaml_is_said_so() {
 #[test]
 fn a_variable_that_is_not_set_is_a_problem_unless_it_has_a_default() {
     check("version: 1\nlisten: ${NOPE}\n", expect!["shop.yaml:2:9: the environment variable `NOPE` is not set"]);
-    check("version: 1\nlisten: ${NOPE:-localhost}\n", expect![[r#"Shop { version: 1, listen: Some("localhost"), mode: None, doors: [], prices: {} }"#]]);
+    check(
+        "version: 1\nlisten: ${NOPE:-localhost}\n",
+        expect![[r#"Shop { version: 1, listen: Some("localhost"), mode: None, doors: [], prices: {} }"#]],
+    );
 }

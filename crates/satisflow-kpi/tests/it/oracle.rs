@@ -138,7 +138,9 @@ pub fn rows(events: &[Event], watermark: i64) -> BTreeMap<String, String> {
     let mut table = BTreeMap::new();
     for (kpi, counted, measure, base) in kpis {
         let selected = |e: &Event| measure(e).is_some() || base.is_some_and(|base| base(e).is_some());
-        for (window, set) in ["5m", "1h", "day", "all"].iter().flat_map(|w| ["", "department", "department,channel"].map(|s| (*w, s))) {
+        for (window, set) in
+            ["5m", "1h", "day", "all"].iter().flat_map(|w| ["", "department", "department,channel"].map(|s| (*w, s)))
+        {
             for event in events.iter().filter(|e| selected(e)) {
                 for end in ends(window, event.time).into_iter().filter(|end| *end <= watermark) {
                     let here = |e: &&Event| group(set, e) == group(set, event) && inside(window, e.time, end);

@@ -61,9 +61,8 @@ pub fn plan(groups_max: usize) -> Plan {
 
 pub fn batch(events: &[Event]) -> Batch {
     let texts = |f: &dyn Fn(&Event) -> Option<String>| StringArray::from_iter(events.iter().map(f));
-    let numbers = |f: &dyn Fn(&Event) -> Option<i64>| {
-        Decimal128Array::from_iter(events.iter().map(|e| f(e).map(i128::from)))
-    };
+    let numbers =
+        |f: &dyn Fn(&Event) -> Option<i64>| Decimal128Array::from_iter(events.iter().map(|e| f(e).map(i128::from)));
     let measure = |value: Decimal128Array, weight: Decimal128Array, key| MeasureInput {
         selected: BooleanArray::from(vec![true; events.len()]),
         value,
@@ -84,11 +83,7 @@ pub fn batch(events: &[Event]) -> Batch {
 }
 
 fn arrival(event: &Event) -> Arrival {
-    Arrival {
-        identity: u128::from(event.id),
-        position: position(event),
-        voids: [event.voids.map(u128::from), None],
-    }
+    Arrival { identity: u128::from(event.id), position: position(event), voids: [event.voids.map(u128::from), None] }
 }
 
 pub fn position(event: &Event) -> Position {
@@ -146,4 +141,3 @@ impl Scorer {
         )
     }
 }
-

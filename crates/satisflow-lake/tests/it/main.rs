@@ -35,14 +35,8 @@ fn rows(partition: i32, from: i64, to: i64) -> RecordBatch {
         let json = format!(
             r#"{{"event_id":"{partition}-{offset}","kind":"rating","event_time":{time},"score":4,"scale":"1-5"}}"#
         );
-        let record = Record {
-            topic: "t",
-            partition,
-            offset,
-            timestamp_ms: None,
-            payload: Some(json.as_bytes()),
-            headers: &[],
-        };
+        let record =
+            Record { topic: "t", partition, offset, timestamp_ms: None, payload: Some(json.as_bytes()), headers: &[] };
         let event = decoder.decode(&record, None).unwrap();
         builder.append_event(&record, 0, Outcome::Accepted, &event);
     }

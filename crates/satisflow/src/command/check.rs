@@ -23,7 +23,12 @@ pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode> {
     }
     if let Some(path) = &args.catalog {
         if let Some(catalog) = setup::load_catalog(Some(path), &Scales::default(), &mut problems) {
-            say(&format!("{}: {} KPIs, {} measures: in order", path.display(), catalog.metrics.len(), catalog.measures.len()))?;
+            say(&format!(
+                "{}: {} KPIs, {} measures: in order",
+                path.display(),
+                catalog.metrics.len(),
+                catalog.measures.len()
+            ))?;
         }
     }
     match problems.into_result() {

@@ -161,7 +161,9 @@ async fn show(board: Board, hints: String, stop: CancellationToken) -> Result<()
     loop {
         let table = table(&board);
         match (terminal, table) {
-            (true, Some(table)) => say(&format!("\x1b[H\x1b[2JSatisflow demo: the last minute, live. Ctrl-C ends it.\n\n{table}\n{hints}"))?,
+            (true, Some(table)) => say(&format!(
+                "\x1b[H\x1b[2JSatisflow demo: the last minute, live. Ctrl-C ends it.\n\n{table}\n{hints}"
+            ))?,
             (false, Some(table)) => {
                 say(&table)?;
                 if !said_hints {
@@ -185,7 +187,8 @@ fn table(board: &Board) -> Option<String> {
     if shown.is_empty() {
         return None;
     }
-    let mut text = format!("{:<20} {:<16} {:>10} {:>7} {:>23}  status\n", "KPI", "group", "value", "n", "95 % interval");
+    let mut text =
+        format!("{:<20} {:<16} {:>10} {:>7} {:>23}  status\n", "KPI", "group", "value", "n", "95 % interval");
     for row in shown {
         let value = row.figures.value_f64().map_or("-".to_owned(), |v| format!("{v:.3}"));
         let interval = row.figures.interval.map_or(String::new(), |i| format!("[{:.3}, {:.3}]", i.low, i.high));

@@ -25,7 +25,8 @@ pub(crate) async fn list(lake: LakeArg) -> Result<ExitCode> {
 pub(crate) async fn export(lake: LakeArg, reason: Option<String>) -> Result<ExitCode> {
     let service = sql::service(&lake).await?;
     let only = reason.map(|r| format!(" AND reason = '{}'", r.replace('\'', "''"))).unwrap_or_default();
-    let query = format!("SELECT raw FROM rejects WHERE raw IS NOT NULL{only} ORDER BY topic, \"partition\", \"offset\"");
+    let query =
+        format!("SELECT raw FROM rejects WHERE raw IS NOT NULL{only} ORDER BY topic, \"partition\", \"offset\"");
     let mut rows = service.query(&query).await?;
     let mut out = std::io::stdout().lock();
     while let Some(batch) = rows.try_next().await? {

@@ -15,7 +15,8 @@ use crate::setup;
 
 pub(crate) async fn run(args: RunArgs) -> Result<ExitCode> {
     let checked = setup::load(&args.config.config)?;
-    let kafka = checked.config.kafka.clone().context("the configuration has no `kafka`: add `kafka: { brokers: ... }`")?;
+    let kafka =
+        checked.config.kafka.clone().context("the configuration has no `kafka`: add `kafka: { brokers: ... }`")?;
     let listeners = Listeners::bind(&checked.config).await?;
     let (sql, http) = listeners.addresses()?;
     let registry = Registry::new();

@@ -1,0 +1,44 @@
+# Satisflow: `make help` lists what there is.
+.DEFAULT_GOAL := help
+export CARGO_TARGET_DIR ?= target
+
+.PHONY: help
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.PHONY: setup
+setup: ## Install what building and testing need (root on Debian), or name it
+	@scripts/setup.sh
+
+.PHONY: demo
+demo: ## Build, then run broker, generator, pipeline, SQL and metrics on this machine
+	@scripts/setup.sh build
+	cargo build --locked --workspace --bins
+	$(CARGO_TARGET_DIR)/debug/satisflow demo
+
+.PHONY: build
+build: ## Build the program and all tests
+	cargo build --locked --workspace --all-targets
+
+.PHONY: test
+test: setup ## Run every test, with Apache Kafka and independent readers
+	scripts/fetch-kafka.sh > /dev/null
+	scripts/python-env.sh > /dev/null
+	python3 -m unittest discover -s tests/oracle -q
+	cargo build --locked --workspace --bins
+	cargo test --locked --workspace
+
+.PHONY: lint
+lint: setup ## Check format, lints and purity
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	scripts/check-purity.sh
+	scripts/check-dependencies.sh
+
+.PHONY: bench
+bench: setup ## Measure, and print the figures of docs/benchmarks.md
+	scripts/bench.sh
+
+.PHONY: schemas
+schemas: ## Write the generated schemas and documents anew
+	UPDATE_SCHEMAS=1 cargo test --locked --workspace schema

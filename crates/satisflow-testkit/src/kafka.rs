@@ -1,0 +1,121 @@
+//! Apache Kafka, one node in KRaft mode.
+
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use crate::{free_port, script, wait_for};
+
+const START_LIMIT: Duration = Duration::from_secs(90);
+
+/// A running broker with a data folder of its own.
+#[derive(Debug)]
+pub struct Kafka {
+    folder: TempDir,
+    lib: String,
+    port: u16,
+    process: Option<Child>,
+}
+
+impl Kafka {
+    /// Starts a broker on free ports and waits until it answers.
+    ///
+    /// # Errors
+    /// When Kafka can't be fetched or does not start.
+    pub fn start() -> Result<Kafka> {
+        let lib = format!("{}/lib/*", script("fetch-kafka.sh")?);
+        let folder = tempfile::tempdir()?;
+        let (port, controller) = (free_port()?, free_port()?);
+        std::fs::write(folder.path().join("server.properties"), properties(folder.path(), port, controller))?;
+        let mut kafka = Kafka { folder, lib, port, process: None };
+        kafka.format()?;
+        kafka.launch()?;
+        Ok(kafka)
+    }
+
+    /// `host:port`.
+    pub fn brokers(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Starts the broker again on the same data.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn launch(&mut self) -> Result<()> {
+        let log = std::fs::File::create(self.folder.path().join("log.txt"))?;
+        let child = self
+            .java(&["kafka.Kafka"])
+            .arg(self.folder.path().join("server.properties"))
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        self.process = Some(child);
+        wait_for("Kafka answers", START_LIMIT, || TcpStream::connect(self.brokers()).ok()).map(drop)
+    }
+
+    /// Ends the broker at once, as a crash does.
+    ///
+    /// # Errors
+    /// When it can't be ended.
+    pub fn kill(&mut self) -> Result<()> {
+        if let Some(mut process) = self.process.take() {
+            process.kill()?;
+            process.wait()?;
+        }
+        Ok(())
+    }
+
+    fn java(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("java");
+        command.args(["-Xms256m", "-Xmx512m", "-cp", &self.lib]).args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    fn format(&self) -> Result<()> {
+        let id = self.java(&["kafka.tools.StorageTool", "random-uuid"]).output().context("java")?;
+        let id = String::from_utf8_lossy(&id.stdout).lines().last().unwrap_or_default().to_owned();
+        let config = self.folder.path().join("server.properties");
+        let formatted = self.java(&["kafka.tools.StorageTool", "format", "-t", &id, "-c"]).arg(&config).output()?;
+        if !formatted.status.success() {
+            bail!("formatting Kafka's storage: {}", String::from_utf8_lossy(&formatted.stderr));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        if let Err(error) = self.kill() {
+            eprintln!("Kafka could not be ended: {error}");
+        }
+    }
+}
+
+fn properties(folder: &Path, port: u16, controller: u16) -> String {
+    format!(
+        "process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+log.dirs={}
+num.partitions=4
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
+",
+        folder.join("data").display()
+    )
+}

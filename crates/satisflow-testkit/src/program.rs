@@ -1,0 +1,137 @@
+//! The program, as a process of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::wait_for;
+
+/// A folder that the program runs in.
+#[derive(Debug, Clone)]
+pub struct Program {
+    folder: PathBuf,
+    binary: PathBuf,
+}
+
+/// What a run of the program has left.
+#[derive(Debug)]
+pub struct Finished {
+    /// Exit status; -1 when a signal ended it.
+    pub code: i32,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+/// A process in the background; it is killed when dropped.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    err: PathBuf,
+}
+
+/// The folder that cargo builds into, from where this test runs.
+pub(crate) fn target_folder() -> Result<PathBuf> {
+    let test = std::env::current_exe()?;
+    // target/debug/deps/test
+    test.ancestors().nth(3).map(Path::to_owned).context("the test does not run from cargo's folder")
+}
+
+impl Program {
+    /// The program in a folder.
+    ///
+    /// # Errors
+    /// When it is not built.
+    pub fn new(folder: &Path) -> Result<Program> {
+        let binary = target_folder()?.join("debug/satisflow");
+        if !binary.exists() {
+            bail!("{} is not built: run `make test`, or `cargo build --workspace --bins` first", binary.display());
+        }
+        Ok(Program { folder: folder.to_owned(), binary })
+    }
+
+    /// The program's file.
+    pub fn binary(&self) -> &Path {
+        &self.binary
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.args(arguments).current_dir(&self.folder).stdin(Stdio::null()).env_remove("RUST_LOG");
+        command
+    }
+
+    /// Runs to the end.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn run(&self, arguments: &[&str]) -> Result<Finished> {
+        let output = self.command(arguments).output()?;
+        Ok(Finished {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+
+    /// Runs to the end and expects success; gives standard output.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn succeed(&self, arguments: &[&str]) -> Result<String> {
+        let finished = self.run(arguments)?;
+        if finished.code != 0 {
+            bail!("satisflow {arguments:?} ended with {}:\n{}\n{}", finished.code, finished.out, finished.err);
+        }
+        Ok(finished.out)
+    }
+
+    /// Starts in the background; its logs go to `<name>.log` in the folder.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn start(&self, name: &str, arguments: &[&str]) -> Result<Running> {
+        let err = self.folder.join(format!("{name}.log"));
+        let log = std::fs::File::create(&err)?;
+        let child = self.command(arguments).stdout(Stdio::null()).stderr(log).spawn()?;
+        Ok(Running { child, err })
+    }
+}
+
+impl Running {
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.err).unwrap_or_default()
+    }
+
+    /// Sends a signal by its name, such as TERM or STOP.
+    ///
+    /// # Errors
+    /// When there is no such process.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status()?;
+        if sent.success() { Ok(()) } else { bail!("signal {name} could not be sent") }
+    }
+
+    /// Waits for its end; gives the exit status, -1 after a signal.
+    ///
+    /// # Errors
+    /// When it does not end within `limit`.
+    pub fn wait(&mut self, limit: Duration) -> Result<i32> {
+        let child = &mut self.child;
+        let ended = wait_for("the program ends", limit, || child.try_wait().ok().flatten());
+        let status = ended.with_context(|| self.log())?;
+        Ok(status.code().unwrap_or(-1))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

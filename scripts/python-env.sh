@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# A Python environment with the readers that the tests compare against. Prints its python.
+set -euo pipefail
+target="${CARGO_TARGET_DIR:-target}"
+env="$target/python-env"
+stamp="$env/complete-1"
+if [ ! -f "$stamp" ]; then
+  python3 -m venv "$env"
+  "$env/bin/pip" install -q --disable-pip-version-check "duckdb==1.4.*" "deltalake==1.2.*" "pyarrow>=18" "psycopg[binary]==3.2.*"
+  touch "$stamp"
+fi
+cd "$env" && echo "$PWD/bin/python"

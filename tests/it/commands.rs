@@ -1,0 +1,145 @@
+//! Commands without a broker.
+
+use expect_test::{Expect, expect};
+
+use crate::place::Place;
+
+fn offline(more: &str) -> Place {
+    Place::with("feedback", "127.0.0.1:1", more)
+}
+
+fn check(place: &Place, arguments: &[&str], expected: Expect) {
+    let done = place.program.run(arguments).unwrap();
+    expected.assert_eq(&format!("{}{}exit {}\n", done.out, done.err, done.code));
+}
+
+#[test]
+fn three_mistakes_are_three_problems() {
+    let place = offline("");
+    let text = "version: 1\nlake: { url: lake, flush_interval_msec: 5 }\nsources: [{ topic: a, mapping: { event_id: id } }]\nsql: { listen: '0.0.0.0:1' }\n";
+    std::fs::write(place.path().join("satisflow.yaml"), text).unwrap();
+    let done = place.program.run(&["check"]).unwrap();
+    assert_eq!(done.code, 1);
+    assert!(
+        done.err.contains("satisflow.yaml:2:") && done.err.contains("did you mean `flush_interval_ms`"),
+        "{}",
+        done.err
+    );
+}
+
+#[test]
+fn a_catalog_that_does_not_plan_is_an_error_with_its_line() {
+    let place = offline("");
+    let text = "version: 1\nmeasures:\n  m:\n    value: scoer\n  k:\n    kinds: [riddle]\n    weight: department\nmetrics:\n  x: { mean: nothing }\n";
+    std::fs::write(place.path().join("catalog.yaml"), text).unwrap();
+    let done = place.program.run(&["check", "--catalog", "catalog.yaml"]).unwrap();
+    assert_eq!(done.code, 1);
+    for line in ["catalog.yaml:4:", "catalog.yaml:6:", "catalog.yaml:7:", "catalog.yaml:9:"] {
+        assert!(done.err.contains(line), "{line}\n{}", done.err);
+    }
+}
+
+#[test]
+fn a_kpi_of_ones_own_is_replayed_audited_and_queried() {
+    let place = offline("time: data\ncatalog: catalog.yaml");
+    let catalog = "version: 1\nzone: America/New_York\ndimensions: { shop: store }\nwindows:\n  2h: { length: 2h, step: 30m }\n  day: { calendar: day }\n\
+        measures:\n  hugs: { kinds: [rating], filter: score > 2, value: score * 2 }\nmetrics:\n  hug_index: { sum: hugs, grouping_sets: [[], [shop]], n_min: 1 }\n";
+    std::fs::write(place.path().join("catalog.yaml"), catalog).unwrap();
+    let event = |id: u32, time: &str, store: &str, score: u32| {
+        format!(
+            r#"{{"event_id":"{id}","kind":"rating","event_time":"{time}","store":"{store}","score":{score},"scale":"1-5"}}"#
+        )
+    };
+    let lines = [
+        event(1, "2026-03-08T06:30:00Z", "a", 5),
+        event(2, "2026-03-08T07:10:00Z", "b", 3),
+        event(3, "2026-03-08T07:20:00Z", "b", 1),
+    ];
+    std::fs::write(place.path().join("events.jsonl"), lines.join("\n")).unwrap();
+    place.program.succeed(&["replay", "events.jsonl"]).unwrap();
+    check(
+        &place,
+        &[
+            "--log",
+            "error",
+            "sql",
+            "--format",
+            "csv",
+            "select window_name, shop, window_end, value, n from kpi_current order by 1, 2, 3",
+        ],
+        expect![[""]],
+    );
+    place.check_audit();
+    // The same file again adds nothing.
+    let again = place.program.run(&["--log", "error", "replay", "events.jsonl"]).unwrap();
+    assert!(again.err.contains("0 records taken, 3 taken before; 0 KPI rows"), "{}", again.err);
+}
+
+#[test]
+fn a_doctored_lake_is_found_by_the_audit() {
+    let place = offline("time: data");
+    let events = place.program.succeed(&["generate", "--events", "300", "--clean"]).unwrap();
+    std::fs::write(place.path().join("events.jsonl"), events).unwrap();
+    place.program.succeed(&["replay", "events.jsonl"]).unwrap();
+    place.check_audit();
+    // One more event, behind the scorer's back: the KPI rows of another lake.
+    let other = offline("time: data");
+    let events = other.program.succeed(&["generate", "--events", "300", "--clean", "--seed", "2"]).unwrap();
+    std::fs::write(other.path().join("events.jsonl"), events).unwrap();
+    other.program.succeed(&["replay", "events.jsonl"]).unwrap();
+    std::fs::remove_dir_all(place.path().join("lake/kpis")).unwrap();
+    std::fs::rename(other.path().join("lake/kpis"), place.path().join("lake/kpis")).unwrap();
+    let done = place.program.run(&["--log", "error", "audit", "--kpi", "csat"]).unwrap();
+    assert_eq!(done.code, 1, "{}", done.out);
+}
+
+#[test]
+fn a_late_file_restates_and_history_is_kept() {
+    let place = offline("time: data");
+    let event = |id: u32, time: &str, score: u32| {
+        format!(r#"{{"event_id":"{id}","kind":"rating","event_time":"{time}","score":{score},"scale":"1-5"}}"#)
+    };
+    std::fs::write(place.path().join("one.jsonl"), event(1, "2026-05-05T10:00:00Z", 5)).unwrap();
+    std::fs::write(place.path().join("two.jsonl"), event(2, "2026-05-05T09:00:00Z", 1)).unwrap();
+    place.program.succeed(&["replay", "one.jsonl"]).unwrap();
+    let then = "select max(computed_at) from kpis";
+    let then = place.program.succeed(&["--log", "error", "sql", "--format", "csv", then]).unwrap();
+    let then = then.lines().nth(1).unwrap().to_owned();
+    place.program.succeed(&["replay", "two.jsonl"]).unwrap();
+    let day = "where kpi = 'csat' and window_name = 'day' and grouping_set = ''";
+    check(
+        &place,
+        &[
+            "--log",
+            "error",
+            "sql",
+            "--format",
+            "csv",
+            &format!("select value, n, revision, reason from kpi_current {day}"),
+        ],
+        expect![[""]],
+    );
+    check(
+        &place,
+        &[
+            "--log",
+            "error",
+            "sql",
+            "--format",
+            "csv",
+            &format!("select value, n, revision from kpi_as_of('{then}') {day}"),
+        ],
+        expect![[""]],
+    );
+    place.check_audit();
+}
+
+#[test]
+fn the_demo_ends_by_itself() {
+    let place = offline("");
+    let ports = [place.sql, place.http].map(|port| format!("127.0.0.1:{port}"));
+    let done =
+        place.program.run(&["demo", "--for", "10s", "--sql-listen", &ports[0], "--http-listen", &ports[1]]).unwrap();
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert!(done.out.contains("csat") && done.out.contains("psql -h"), "{}", done.out);
+}

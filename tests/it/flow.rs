@@ -1,0 +1,131 @@
+//! Kafka to KPIs, stopped in the middle, equal to the oracle to the digit.
+
+use satisflow_testkit::wait_for;
+
+use crate::place::{LIMIT, Place, brokers};
+
+#[test]
+fn a_stream_with_every_trouble_and_a_stop_in_the_middle_equals_the_oracle() {
+    let place = Place::new("whole");
+    let mut generating = place.generate("whole", 4000, &["--seed", "11", "--rate", "1500"]).unwrap();
+    let mut first = place.program.start("first", &["run"]).unwrap();
+    place.wait_for_rows(500);
+    first.signal("TERM").unwrap();
+    assert_eq!(first.wait(LIMIT).unwrap(), 0, "{}", first.log());
+    let held = place.number("select count(*) from events").unwrap();
+    assert!((1..3900).contains(&held), "the stop was not in the middle: {held}");
+    assert_eq!(generating.wait(LIMIT).unwrap(), 0, "{}", generating.log());
+    place.run_to_the_end();
+    place.check_conservation();
+    place.check_audit();
+    place.check_oracle();
+}
+
+#[test]
+fn a_killed_process_loses_and_doubles_nothing() {
+    let place = Place::new("killed");
+    let mut generating = place.generate("killed", 3000, &["--seed", "3", "--rate", "1500"]).unwrap();
+    for (name, rows) in [("one", 200), ("two", 900), ("three", 1600)] {
+        let running = place.program.start(name, &["run"]).unwrap();
+        place.wait_for_rows(rows);
+        running.signal("KILL").unwrap();
+        drop(running);
+    }
+    assert_eq!(generating.wait(LIMIT).unwrap(), 0, "{}", generating.log());
+    place.run_to_the_end();
+    place.check_conservation();
+    place.check_audit();
+    place.check_oracle();
+}
+
+#[test]
+fn a_second_process_of_the_group_changes_no_kpi() {
+    let place = Place::new("twins");
+    let (sql, http) = (satisflow_testkit::free_port().unwrap(), satisflow_testkit::free_port().unwrap());
+    place.configure("second.yaml", "twins", &brokers(), "time: data", sql, http);
+    let mut generating = place.generate("twins", 3000, &["--seed", "4", "--rate", "1000"]).unwrap();
+    let mut first = place.program.start("first", &["run"]).unwrap();
+    place.wait_for_rows(300);
+    let mut second = place.program.start("second", &["run", "--config", "second.yaml"]).unwrap();
+    assert_eq!(generating.wait(LIMIT).unwrap(), 0, "{}", generating.log());
+    place.wait_for_rows(3000);
+    let stood_by = || first.log().contains("stands by").then_some(());
+    wait_for("one scorer stands by", LIMIT, stood_by).unwrap();
+    for process in [&mut first, &mut second] {
+        process.signal("TERM").unwrap();
+        assert_eq!(process.wait(LIMIT).unwrap(), 0, "{}", process.log());
+    }
+    place.run_to_the_end();
+    place.check_conservation();
+    place.check_audit();
+    place.check_oracle();
+}
+
+#[test]
+fn independent_readers_see_the_same_rows() {
+    let place = Place::new("readers");
+    place.generate_all("readers", 600, &["--seed", "9"]);
+    place.run_to_the_end();
+    let python = satisflow_testkit::script("python-env.sh").unwrap();
+    let program = "
+import sys, duckdb
+from deltalake import DeltaTable
+table = DeltaTable(sys.argv[1])
+files = table.file_uris()
+rows = duckdb.sql(f'select count(*) from read_parquet({files})').fetchone()[0]
+print(rows, table.to_pyarrow_table().num_rows)
+";
+    let lake = place.path().join("lake/records");
+    let done = std::process::Command::new(python).args(["-c", program]).arg(lake).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&done.stdout).trim(), "600 600", "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[test]
+fn the_running_service_answers_sql_and_prometheus() {
+    let place = Place::with("served", &brokers(), "allowed_lateness_ms: 1000");
+    place.generate_all("served", 800, &["--seed", "2", "--days", "40"]);
+    let mut running = place.program.start("run", &["run"]).unwrap();
+    let base = format!("http://127.0.0.1:{}", place.http);
+    let get = |path: &str| {
+        reqwest::blocking::get(format!("{base}{path}")).ok().map(|r| (r.status().as_u16(), r.text().unwrap()))
+    };
+    wait_for("ready", LIMIT, || get("/readyz").filter(|(status, _)| *status == 200)).unwrap();
+    place.wait_for_rows(800);
+    let metrics = wait_for("final KPIs in /metrics", LIMIT, || {
+        get("/metrics").map(|(_, text)| text).filter(|text| text.contains("state=\"final\""))
+    })
+    .unwrap();
+    let total = |name: &str| -> f64 {
+        let lines = metrics.lines().filter(|line| line.starts_with(name) && !line.starts_with('#'));
+        lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    };
+    assert!((total("satisflow_polled_records_total") - 800.0).abs() < 0.5);
+    assert!((total("satisflow_records_total") - 800.0).abs() < 0.5);
+    assert!(metrics.contains("satisflow_kpi_complete 1"));
+    let answer = reqwest::blocking::Client::new()
+        .post(format!("{base}/sql"))
+        .header("content-type", "application/json")
+        .body(r#"{"query": "select count(*) as n from events"}"#)
+        .send()
+        .unwrap()
+        .text()
+        .unwrap();
+    let accepted = place.truth()["accepted"];
+    assert_eq!(answer, format!("[{{\"n\":{accepted}}}]"));
+    let psql = std::process::Command::new("psql")
+        .args([
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &place.sql.to_string(),
+            "-d",
+            "satisflow",
+            "-Atc",
+            "select count(*) from events",
+        ])
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&psql.stdout).trim(), accepted.to_string(), "{psql:?}");
+    running.signal("TERM").unwrap();
+    assert_eq!(running.wait(LIMIT).unwrap(), 0, "{}", running.log());
+}

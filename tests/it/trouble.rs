@@ -1,0 +1,79 @@
+//! Bad places, absent brokers, ports in use.
+
+use std::net::TcpListener;
+
+use satisflow_testkit::{Kafka, wait_for};
+
+use crate::place::{LIMIT, Place};
+
+#[test]
+fn a_port_in_use_is_named_and_nothing_starts() {
+    let place = Place::new("ports");
+    let _held = TcpListener::bind(("127.0.0.1", place.sql)).unwrap();
+    let done = place.program.run(&["run"]).unwrap();
+    assert_eq!(done.code, 1);
+    assert!(done.err.contains(&format!("127.0.0.1:{}", place.sql)) && done.err.contains("sql.listen"), "{}", done.err);
+}
+
+#[test]
+fn a_lake_that_can_not_be_written_is_named() {
+    let place = Place::new("unwritable");
+    std::fs::write(place.path().join("lake"), "a file in the lake's place").unwrap();
+    let done = place.program.run(&["run"]).unwrap();
+    assert_eq!(done.code, 1);
+    assert!(done.err.contains("lake") && !done.err.contains("panicked"), "{}", done.err);
+}
+
+#[test]
+fn an_unknown_topic_is_named_and_waited_for() {
+    let place = Place::new("later");
+    let mut running = place.program.start("run", &["run"]).unwrap();
+    wait_for("the topic is named", LIMIT, || running.log().contains("there is no topic later").then_some(())).unwrap();
+    place.generate_all("later", 50, &["--clean"]);
+    place.wait_for_rows(50);
+    running.signal("TERM").unwrap();
+    assert_eq!(running.wait(LIMIT).unwrap(), 0, "{}", running.log());
+}
+
+#[test]
+fn a_broker_that_goes_away_and_comes_back_loses_nothing() {
+    let mut kafka = Kafka::start().unwrap();
+    let place = Place::with("away", &kafka.brokers(), "time: data");
+    let produce = |seed: &str| {
+        let arguments = [
+            "generate",
+            "--events",
+            "200",
+            "--clean",
+            "--seed",
+            seed,
+            "--brokers",
+            &kafka.brokers(),
+            "--topic",
+            "away",
+        ];
+        place.program.succeed(&arguments).unwrap();
+    };
+    produce("1");
+    let mut running = place.program.start("run", &["run"]).unwrap();
+    place.wait_for_rows(200);
+    kafka.kill().unwrap();
+    wait_for("the loss is told", LIMIT, || running.log().contains("WARN").then_some(())).unwrap();
+    kafka.launch().unwrap();
+    let arguments =
+        ["generate", "--events", "200", "--clean", "--seed", "2", "--brokers", &kafka.brokers(), "--topic", "away"];
+    wait_for("producing works again", LIMIT, || (place.program.run(&arguments).unwrap().code == 0).then_some(()))
+        .unwrap();
+    place.wait_for_rows(400);
+    running.signal("TERM").unwrap();
+    assert_eq!(running.wait(LIMIT).unwrap(), 0, "{}", running.log());
+}
+
+#[test]
+fn a_broker_that_is_down_at_the_start_is_told_and_the_service_stops_when_asked() {
+    let place = Place::with("down", "127.0.0.1:1", "");
+    let mut running = place.program.start("run", &["run"]).unwrap();
+    wait_for("the broker is named", LIMIT, || running.log().contains("127.0.0.1:1").then_some(())).unwrap();
+    running.signal("TERM").unwrap();
+    assert_eq!(running.wait(LIMIT).unwrap(), 0, "{}", running.log());
+}
