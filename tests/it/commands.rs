@@ -67,7 +67,17 @@ fn a_kpi_of_ones_own_is_replayed_audited_and_queried() {
             "csv",
             "select window_name, shop, window_end, value, n from kpi_current order by 1, 2, 3",
         ],
-        expect![[""]],
+        expect![[r#"
+            window_name,shop,window_end,value,n
+            2h,a,2026-03-08T07:00:00Z,10.000000000000,1
+            2h,b,2026-03-08T07:30:00Z,6.000000000000,1
+            2h,,2026-03-08T07:00:00Z,10.000000000000,1
+            2h,,2026-03-08T07:30:00Z,16.000000000000,2
+            day,a,2026-03-09T04:00:00Z,10.000000000000,1
+            day,b,2026-03-09T04:00:00Z,6.000000000000,1
+            day,,2026-03-09T04:00:00Z,16.000000000000,2
+            exit 0
+        "#]],
     );
     place.check_audit();
     // The same file again adds nothing.
@@ -117,7 +127,11 @@ fn a_late_file_restates_and_history_is_kept() {
             "csv",
             &format!("select value, n, revision, reason from kpi_current {day}"),
         ],
-        expect![[""]],
+        expect![[r#"
+            value,n,revision,reason
+            50.000000000000,2,2,late
+            exit 0
+        "#]],
     );
     check(
         &place,
@@ -129,7 +143,11 @@ fn a_late_file_restates_and_history_is_kept() {
             "csv",
             &format!("select value, n, revision from kpi_as_of('{then}') {day}"),
         ],
-        expect![[""]],
+        expect![[r#"
+            value,n,revision
+            100.000000000000,1,1
+            exit 0
+        "#]],
     );
     place.check_audit();
 }

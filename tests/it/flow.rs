@@ -50,7 +50,7 @@ fn a_second_process_of_the_group_changes_no_kpi() {
     assert_eq!(generating.wait(LIMIT).unwrap(), 0, "{}", generating.log());
     place.wait_for_rows(3000);
     let stood_by = || first.log().contains("stands by").then_some(());
-    wait_for("one scorer stands by", LIMIT, stood_by).unwrap();
+    wait_for("the first scorer stands by", LIMIT, stood_by).unwrap();
     for process in [&mut first, &mut second] {
         process.signal("TERM").unwrap();
         assert_eq!(process.wait(LIMIT).unwrap(), 0, "{}", process.log());

@@ -42,6 +42,7 @@ impl Replay {
     pub async fn run(self) -> Result<ReplayReport, PipelineError> {
         let mut scorer = self.parts.scorer()?;
         scorer.rebuild().await?;
+        scorer.claim((self.parts.clock)()).await?;
         let mut report = ReplayReport::default();
         for file in &self.files {
             self.file(file, &mut report, &mut scorer).await?;

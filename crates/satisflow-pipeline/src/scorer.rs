@@ -54,6 +54,8 @@ pub(crate) struct Scorer {
     scored: u64,
     sequence: Option<i64>,
     closed: Option<i64>,
+    /// Up to where each definition is published, by its fingerprint.
+    published: BTreeMap<Arc<str>, i64>,
     recorded: (u64, Instant),
     last_computed: i64,
     role: Role,
@@ -79,6 +81,7 @@ impl Scorer {
             scored: 0,
             sequence: None,
             closed: None,
+            published: BTreeMap::new(),
             recorded: (0, Instant::now()),
             last_computed: 0,
             role: Role::Active,
@@ -98,9 +101,9 @@ impl Scorer {
         self.scored = scored.and_then(|v| u64::try_from(v).ok()).unwrap_or(0);
         self.shared.set(Some(Scored::new(Engine::new(self.catalog.plan.clone()))));
         let events = self.replay_scored().await?;
+        self.resume_definitions(watermark).await?;
         if let Some(watermark) = watermark {
             self.watermark.resume(watermark);
-            self.resume_definitions(Frontier { watermark, closed: self.closed }).await?;
             self.restore_revisions().await?;
         }
         self.recorded = (self.scored, Instant::now());
@@ -120,18 +123,22 @@ impl Scorer {
         Ok(events)
     }
 
-    async fn resume_definitions(&mut self, frontier: Frontier) -> Result<(), PipelineError> {
+    /// A definition goes on where its own rows stop; one that has none, or whose
+    /// back-fill was interrupted, is computed from there.
+    async fn resume_definitions(&mut self, watermark: Option<i64>) -> Result<(), PipelineError> {
+        self.published.clear();
         for definition in &self.catalog.plan.definitions {
             let fingerprint = &definition.fingerprint;
-            let published = self.lake.kpi_transaction(&format!("{DEFINITION}{fingerprint}")).await?.is_some();
-            self.shared.with(|scored| match published {
-                true => scored.engine.resume(fingerprint, frontier),
-                false => {
-                    tracing::info!(kpi = %definition.name, "a new definition: its history is computed from the lake");
-                    scored.engine.mark_backfill(fingerprint);
-                    Ok(())
-                }
-            })?;
+            let published = self.lake.kpi_transaction(&format!("{DEFINITION}{fingerprint}")).await?;
+            if let Some(until) = published {
+                self.published.insert(Arc::clone(fingerprint), until);
+                let closed = self.closed.filter(|_| published == watermark);
+                self.shared.with(|scored| scored.engine.resume(fingerprint, Frontier { watermark: until, closed }))?;
+            }
+            if watermark.is_some() && published != watermark {
+                tracing::info!(kpi = %definition.name, "a new definition: its history is computed from the lake");
+                self.shared.with(|scored| scored.engine.mark_backfill(fingerprint));
+            }
         }
         Ok(())
     }
@@ -140,6 +147,21 @@ impl Scorer {
         let mut stream = self.lake.read_kpis().await?;
         while let Some(batch) = stream.try_next().await? {
             self.shared.with(|scored| restore(&mut scored.engine, &batch));
+        }
+        Ok(())
+    }
+
+    /// Takes over publishing: whoever published before finds the sequence moved.
+    pub(crate) async fn claim(&mut self, clock: i64) -> Result<(), PipelineError> {
+        self.commit(&[], None, clock).await.map(drop)
+    }
+
+    /// Stands by when another process has taken over.
+    pub(crate) async fn check_claim(&mut self) -> Result<(), PipelineError> {
+        let found = self.lake.kpi_transaction(SEQUENCE).await?;
+        if found != self.sequence {
+            tracing::warn!("another process publishes the KPIs now; this one stands by");
+            self.stand_by();
         }
         Ok(())
     }
@@ -232,7 +254,7 @@ impl Scorer {
             rows.extend(self.shared.with(|scored| scored.engine.advance(step))?);
             let idle = rows.is_empty() && !force && !self.record_is_due();
             if (last && !idle) || rows.len() >= ROWS_COMMIT_MAX {
-                if !self.commit(&rows, step, clock).await? {
+                if !self.commit(&rows, Some(step), clock).await? {
                     return Ok(());
                 }
                 rows.clear();
@@ -259,23 +281,24 @@ impl Scorer {
     }
 
     /// Commits rows; `false` when another scorer has taken over.
-    async fn commit(&mut self, rows: &[KpiRow], frontier: Frontier, clock: i64) -> Result<bool, PipelineError> {
+    async fn commit(&mut self, rows: &[KpiRow], frontier: Option<Frontier>, clock: i64) -> Result<bool, PipelineError> {
         let timer = self.metrics.score_seconds.start_timer();
         // Later than every earlier row, also when the clock jumps back.
         let computed = clock.max(self.last_computed + 1);
         self.last_computed = computed;
         let batch = self.shared.with(|scored| to_batch(&scored.engine, rows, computed))?;
         let next = self.sequence.unwrap_or(0) + 1;
+        let transactions = self.transactions(frontier, next);
         let commit = KpisCommit {
             commit_id: uuid::Uuid::new_v4().to_string(),
             batches: batch.into_iter().collect(),
-            transactions: self.transactions(frontier, next),
+            transactions: transactions.clone(),
             expect: BTreeMap::from([(SEQUENCE.to_owned(), self.sequence)]),
         };
         match self.lake.commit_kpis(commit).await {
             Ok(_) => {
                 timer.observe_duration();
-                self.committed(rows, next);
+                self.committed(rows, &transactions);
                 Ok(true)
             }
             Err(error @ CommitError::Fenced { .. }) => {
@@ -287,19 +310,31 @@ impl Scorer {
         }
     }
 
-    fn transactions(&self, frontier: Frontier, sequence: i64) -> BTreeMap<String, i64> {
-        let scored = i64::try_from(self.scored).unwrap_or(i64::MAX);
-        let mut all = BTreeMap::from([(SEQUENCE.to_owned(), sequence), (SCORE.to_owned(), scored)]);
-        all.insert(WATERMARK.to_owned(), frontier.watermark);
+    /// What a commit puts on record. Frontiers never go back: while a new
+    /// definition catches up, the others stay where they are.
+    fn transactions(&self, frontier: Option<Frontier>, sequence: i64) -> BTreeMap<String, i64> {
+        let mut all = BTreeMap::from([(SEQUENCE.to_owned(), sequence)]);
+        let Some(frontier) = frontier else { return all };
+        all.insert(SCORE.to_owned(), i64::try_from(self.scored).unwrap_or(i64::MAX));
         all.extend(frontier.closed.map(|closed| (CLOSED.to_owned(), closed)));
+        let mut highest = frontier.watermark;
         for definition in &self.catalog.plan.definitions {
-            all.insert(format!("{DEFINITION}{}", definition.fingerprint), frontier.watermark);
+            let before = self.published.get(&definition.fingerprint).copied();
+            let until = before.map_or(frontier.watermark, |before| before.max(frontier.watermark));
+            highest = highest.max(until);
+            all.insert(format!("{DEFINITION}{}", definition.fingerprint), until);
         }
+        all.insert(WATERMARK.to_owned(), highest);
         all
     }
 
-    fn committed(&mut self, rows: &[KpiRow], sequence: i64) {
-        self.sequence = Some(sequence);
+    fn committed(&mut self, rows: &[KpiRow], transactions: &BTreeMap<String, i64>) {
+        self.sequence = transactions.get(SEQUENCE).copied();
+        for definition in &self.catalog.plan.definitions {
+            if let Some(until) = transactions.get(&format!("{DEFINITION}{}", definition.fingerprint)) {
+                self.published.insert(Arc::clone(&definition.fingerprint), *until);
+            }
+        }
         self.recorded = (self.scored, Instant::now());
         self.metrics.kpi_rows.inc_by(rows.len() as u64);
         self.metrics.restatements.inc_by(rows.iter().filter(|row| row.revision > 1).count() as u64);
@@ -330,6 +365,7 @@ impl Scorer {
         if newest > scored {
             tracing::warn!(scored, newest, "nobody scores: this process takes over");
             self.rebuild().await?;
+            self.claim(self.last_computed).await?;
         }
         Ok(())
     }

@@ -293,6 +293,7 @@ async fn score(
 async fn score_all(parts: ServiceParts, mut inputs: Receiver<ScorerInput>) -> Result<(), PipelineError> {
     let mut scorer = parts.scorer()?;
     scorer.rebuild().await?;
+    scorer.claim((parts.clock)()).await?;
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut refreshed = Instant::now();
@@ -323,6 +324,10 @@ async fn work(scorer: &mut Scorer, parts: &ServiceParts, look: bool) -> Result<(
         return if look { scorer.watch().await } else { Ok(()) };
     }
     if look {
+        scorer.check_claim().await?;
+        if !scorer.is_active() {
+            return Ok(());
+        }
         scorer.catch_up().await?;
     }
     scorer.publish((parts.clock)()).await?;

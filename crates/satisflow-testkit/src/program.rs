@@ -13,6 +13,7 @@ use crate::wait_for;
 pub struct Program {
     folder: PathBuf,
     binary: PathBuf,
+    environment: Vec<(String, String)>,
 }
 
 /// What a run of the program has left.
@@ -50,7 +51,7 @@ impl Program {
         if !binary.exists() {
             bail!("{} is not built: run `make test`, or `cargo build --workspace --bins` first", binary.display());
         }
-        Ok(Program { folder: folder.to_owned(), binary })
+        Ok(Program { folder: folder.to_owned(), binary, environment: Vec::new() })
     }
 
     /// The program's file.
@@ -58,9 +59,16 @@ impl Program {
         &self.binary
     }
 
+    /// The same with more environment variables.
+    pub fn with_environment(mut self, variables: &[(&str, String)]) -> Program {
+        self.environment.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        self
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command.args(arguments).current_dir(&self.folder).stdin(Stdio::null()).env_remove("RUST_LOG");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 
