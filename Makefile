@@ -35,10 +35,4 @@ lint: setup ## Check format, lints and purity
 	scripts/check-purity.sh
 	scripts/check-dependencies.sh
 
-.PHONY: bench
-bench: setup ## Measure, and print the figures of docs/benchmarks.md
-	scripts/bench.sh
 
-.PHONY: schemas
-schemas: ## Write the generated schemas and documents anew
-	UPDATE_SCHEMAS=1 cargo test --locked --workspace schema

@@ -126,7 +126,7 @@ fn closing_the_input_closes_every_window_that_holds_data() {
     scorer.take(&[response(1, 0, 80), response(2, 30, 90)]);
     let closed = scorer.engine.last_event();
     let rows = scorer.engine.advance(Frontier { watermark: i64::MIN, closed }).unwrap();
-    let last = |window| rows.iter().filter(|r| r.definition == 0 && r.set == 0 && r.window == window).last().unwrap();
+    let last = |window| rows.iter().rfind(|r| r.definition == 0 && r.set == 0 && r.window == window).unwrap();
     assert_eq!((last(0).window_end, last(0).sums.n), (31 * MINUTE, 1));
     assert_eq!((last(1).window_end, last(1).sums.n), (40 * MINUTE, 2));
     assert_eq!((last(2).window_end, last(2).sums.n), (23 * 60 * MINUTE, 2));

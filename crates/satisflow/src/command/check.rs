@@ -21,15 +21,11 @@ pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode> {
             Err(found) => problems.extend(found),
         }
     }
-    if let Some(path) = &args.catalog {
-        if let Some(catalog) = setup::load_catalog(Some(path), &Scales::default(), &mut problems) {
-            say(&format!(
-                "{}: {} KPIs, {} measures: in order",
-                path.display(),
-                catalog.metrics.len(),
-                catalog.measures.len()
-            ))?;
-        }
+    if let Some(path) = &args.catalog
+        && let Some(catalog) = setup::load_catalog(Some(path), &Scales::default(), &mut problems)
+    {
+        let (kpis, measures) = (catalog.metrics.len(), catalog.measures.len());
+        say(&format!("{}: {kpis} KPIs, {measures} measures: in order", path.display()))?;
     }
     match problems.into_result() {
         Ok(()) => Ok(ExitCode::SUCCESS),
