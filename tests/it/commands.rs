@@ -161,3 +161,17 @@ fn the_demo_ends_by_itself() {
     assert_eq!(done.code, 0, "{}", done.err);
     assert!(done.out.contains("csat") && done.out.contains("psql -h"), "{}", done.out);
 }
+
+#[test]
+fn the_published_schemas_are_those_of_the_code() {
+    let place = offline("");
+    for name in ["event", "records", "config", "catalog"] {
+        let file = satisflow_testkit::repository().join(format!("schemas/{name}.json"));
+        let fresh = place.program.succeed(&["schema", name]).unwrap();
+        if std::env::var_os("UPDATE_SCHEMAS").is_some() {
+            std::fs::write(&file, &fresh).unwrap();
+        }
+        let published = std::fs::read_to_string(&file).unwrap();
+        assert!(published == fresh, "{} is stale: UPDATE_SCHEMAS=1 writes it anew", file.display());
+    }
+}

@@ -5,4 +5,5 @@ mod commands;
 mod drugs;
 mod flow;
 mod place;
+mod sql;
 mod trouble;

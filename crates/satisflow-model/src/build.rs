@@ -204,8 +204,13 @@ impl RecordsBuilder {
         self.kafka_time.append_option(record.timestamp_ms.and_then(|ms| ms.checked_mul(1000)));
         self.ingest_time.append_value(ingest_micros);
         let kept = record.headers.iter().take(self.limits.headers_max);
-        let headers: Entries<'_> =
-            kept.map(|(key, value)| (Cow::Borrowed(key.as_str()), String::from_utf8_lossy(value))).collect();
+        let mut headers: Entries<'_> = Vec::new();
+        for (key, value) in kept {
+            // Of a name that is there twice the last value stays.
+            headers.retain(|(earlier, _)| earlier != key);
+            let shown = &value[..value.len().min(self.limits.text_bytes_max)];
+            headers.push((Cow::Borrowed(key.as_str()), String::from_utf8_lossy(shown)));
+        }
         append_map(&mut self.headers, &headers);
     }
 

@@ -64,6 +64,10 @@ impl<'a> Draft<'a> {
     fn is_null(&self, index: usize) -> bool {
         self.values[index] == Value::Null
     }
+
+    fn is_empty(&self, index: usize) -> bool {
+        self.is_null(index) || matches!(&self.values[index], Value::Text(text) if text.is_empty())
+    }
 }
 
 impl Decoder {
@@ -127,7 +131,7 @@ impl Decoder {
         let mut extra = Vec::new();
         for (key, raw) in members.0 {
             let Some(index) = index_of(&key) else {
-                extra.push((key, raw.get()));
+                extra.push((key, raw));
                 continue;
             };
             if seen & (1 << index) != 0 {
@@ -136,9 +140,12 @@ impl Decoder {
             seen |= 1 << index;
             draft.values[index] = self.value(index, Input::Raw(raw.get()), None)?;
         }
+        let mut extra = Members(extra);
+        distinct("attributes", &extra)?;
         // The event's own attributes come last, so that they win over unknown fields.
-        extra.sort_by_key(|(key, _)| key == "attributes");
-        for (key, raw) in extra {
+        extra.0.sort_by_key(|(key, _)| key == "attributes");
+        for (key, raw) in extra.0 {
+            let raw = raw.get();
             match &*key {
                 "answers" => self.map("answers", raw, &mut draft.answers)?,
                 "attributes" => self.map("attributes", raw, &mut draft.attributes)?,
@@ -149,13 +156,15 @@ impl Decoder {
     }
 
     fn mapped<'a>(&self, mapping: &Mapping, members: &Members<'a>) -> Result<Draft<'a>, Reject> {
+        distinct("payload", members)?;
         let mut draft = Draft::new();
         let mut consumed = vec![false; members.0.len()];
         for (name, binding) in &mapping.fields {
             let input = match &binding.source {
                 BindingSource::Constant(text) => Some(Input::Given(Cow::Owned(text.clone()))),
                 BindingSource::Pointer(pointer) => resolve(pointer, members).map(|(member, raw)| {
-                    consumed[member] = true;
+                    // A member of which only a part is read stays whole as an attribute.
+                    consumed[member] |= pointer.matches('/').count() == 1;
                     Input::Raw(raw.get())
                 }),
             };
@@ -220,9 +229,11 @@ impl Decoder {
             (Column::Text, Shape::Number) if is_whole(raw) => Ok(Value::Text(Cow::Borrowed(raw))),
             (Column::Text, _) => wrong("text", raw),
             (Column::Flag, Shape::Flag) => Ok(Value::Flag(raw == "true")),
-            (Column::Flag, Shape::Text) if matches!(input, Input::Given(_)) => {
-                Ok(Value::Flag(matches!(text(input)?.as_ref(), "true")))
-            }
+            (Column::Flag, Shape::Text) if matches!(input, Input::Given(_)) => match text(input)?.as_ref() {
+                "true" => Ok(Value::Flag(true)),
+                "false" => Ok(Value::Flag(false)),
+                other => Err(Reject::field(Reason::WrongType, field.name, format!("`{other}` is not true or false"))),
+            },
             (Column::Flag, _) => wrong("true or false", raw),
             (Column::Time, Shape::Number | Shape::Text) => {
                 let text = text(input)?;
@@ -257,8 +268,16 @@ impl Decoder {
     fn number(&self, column: Column, text: &str, binding: Option<&Binding>) -> Result<Value<'static>, values::Fault> {
         if let Some(labels) = binding.and_then(|b| b.labels.as_ref()) {
             let label = text.trim();
-            let score = labels.get(label).copied();
-            return score.map(Value::Number).ok_or_else(|| (Reason::OffScale, format!("`{label}` is not a label")));
+            let Some(score) = labels.get(label).copied() else {
+                let shown: String = label.chars().take(60).collect();
+                return Err((Reason::OffScale, format!("`{shown}` is not a label")));
+            };
+            // Labels have 4 decimals.
+            return match column {
+                Column::Weight => Ok(Value::Number(score * 100)),
+                Column::Integer => Ok(Value::Integer(score / 10_000)),
+                _ => Ok(Value::Number(score)),
+            };
         }
         let text = values::fold_digits(text);
         if column == Column::Integer {
@@ -279,6 +298,7 @@ impl Decoder {
         }
         let members: Members<'a> =
             serde_json::from_str(raw).map_err(|error| Reject::field(Reason::MalformedJson, name, error.to_string()))?;
+        distinct(name, &members)?;
         members.0.into_iter().try_for_each(|(key, raw)| self.entry(name, key, raw.get(), entries))
     }
 
@@ -293,6 +313,11 @@ impl Decoder {
                 Cow::Borrowed(raw)
             }
         };
+        let bytes = key.len().max(value.len());
+        if bytes > self.limits.text_bytes_max {
+            let message = format!("{bytes} bytes in one entry; the limit is {}", self.limits.text_bytes_max);
+            return Err(Reject::field(Reason::TextTooLong, map, message));
+        }
         if entries.len() >= self.limits.map_entries_max {
             let message = format!("more than {} entries", self.limits.map_entries_max);
             return Err(Reject::field(Reason::TooManyEntries, map, message));
@@ -326,9 +351,6 @@ impl Decoder {
             return Err(Reject::field(Reason::UnknownKind, "kind", message));
         };
         require(draft, kind.required)?;
-        if draft.values[at::EVENT_ID] == Value::Text(Cow::Borrowed("")) {
-            return Err(Reject::field(Reason::MissingField, "event_id", "the event id is empty"));
-        }
         if matches!(draft.values[at::WEIGHT], Value::Number(weight) if weight < 0) {
             return Err(Reject::field(Reason::OffScale, "weight", "a weight is at least 0"));
         }
@@ -343,7 +365,7 @@ impl Decoder {
             return out("before 1990-01-01T00:00:00Z".to_owned());
         }
         match now_micros {
-            Some(now) if time > now.saturating_add(self.limits.future_ms_max * 1000) => {
+            Some(now) if time > now.saturating_add(self.limits.future_ms_max.saturating_mul(1000)) => {
                 out(format!("more than {} ms in the future", self.limits.future_ms_max))
             }
             _ => Ok(()),
@@ -375,6 +397,16 @@ impl Decoder {
     }
 }
 
+/// A name that is there twice could mean either value.
+fn distinct(place: &str, members: &Members<'_>) -> Result<(), Reject> {
+    for (at, (key, _)) in members.0.iter().enumerate() {
+        if members.0[..at].iter().any(|(earlier, _)| earlier == key) {
+            return Err(Reject::field(Reason::MalformedJson, place, "a name is there twice"));
+        }
+    }
+    Ok(())
+}
+
 /// Sorts a map; of equal keys the last entry stays.
 fn tidy(entries: &mut Entries<'_>) {
     entries.reverse();
@@ -384,7 +416,7 @@ fn tidy(entries: &mut Entries<'_>) {
 
 fn require(draft: &Draft<'_>, names: &[&str]) -> Result<(), Reject> {
     for name in names {
-        if index_of(name).is_none_or(|index| draft.is_null(index)) {
+        if index_of(name).is_none_or(|index| draft.is_empty(index)) {
             return Err(Reject::field(Reason::MissingField, name, format!("the field `{name}` is missing")));
         }
     }

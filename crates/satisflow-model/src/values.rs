@@ -53,7 +53,7 @@ impl Parts {
     fn of(text: &str) -> Option<Parts> {
         let (negative, rest) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
         let (mantissa, exponent) = match rest.find(['e', 'E']) {
-            Some(at) => (&rest[..at], rest[at + 1..].parse::<i32>().ok()?),
+            Some(at) => (&rest[..at], exponent(&rest[at + 1..])?),
             None => (rest, 0),
         };
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -64,6 +64,17 @@ impl Parts {
         let exponent = i64::from(exponent) - i64::try_from(fraction.len()).ok()?;
         Some(Parts { negative, digits: format!("{whole}{fraction}"), exponent })
     }
+}
+
+/// Beyond any column's digits one exponent is as good as another.
+fn exponent(text: &str) -> Option<i32> {
+    const BEYOND: i32 = 1_000_000;
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let size = digits.parse::<i32>().map_or(BEYOND, |size| size.min(BEYOND));
+    Some(if text.starts_with('-') { -size } else { size })
 }
 
 fn shown(text: &str) -> Cow<'_, str> {
@@ -141,7 +152,8 @@ mod tests {
         assert_eq!(score("99999999999999.9999"), Ok(999_999_999_999_999_999));
         assert_eq!(score("100000000000000"), Err(Reason::NumberTooLarge));
         assert_eq!(score("1e2147483647"), Err(Reason::NumberTooLarge));
-        assert_eq!(score("1e99999999999"), Err(Reason::WrongType));
+        assert_eq!(score("1e99999999999"), Err(Reason::NumberTooLarge));
+        assert_eq!(score("1e-99999999999"), Err(Reason::NumberTooPrecise));
         for text in ["", "-", ".5", "5.", "1 2", "NaN", "0x10", "1_000", "+1"] {
             assert_eq!(score(text), Err(Reason::WrongType), "{text}");
         }

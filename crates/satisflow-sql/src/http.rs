@@ -132,7 +132,7 @@ fn failure(error: SqlError) -> Failure {
     let message = error.to_string();
     match error {
         SqlError::Refused(_) => (StatusCode::FORBIDDEN, "refused", message),
-        SqlError::TooLong { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_long", message),
+        SqlError::TooLong(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_long", message),
         SqlError::Timeout(_) => (StatusCode::REQUEST_TIMEOUT, "timeout", message),
         SqlError::Query(_) if message.contains("statement timeout") => {
             (StatusCode::REQUEST_TIMEOUT, "timeout", message)

@@ -11,11 +11,12 @@ use futures::{Sink, StreamExt};
 use pgwire::api::auth::StartupHandler;
 use pgwire::api::auth::noop::NoopStartupHandler;
 use pgwire::api::cancel::{CancelHandler, DefaultCancelHandler};
-use pgwire::api::portal::Portal;
+use pgwire::api::portal::{Format, Portal};
 use pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
-use pgwire::api::results::{QueryResponse, Response};
+use pgwire::api::results::{FieldInfo, QueryResponse, Response};
+use pgwire::api::stmt::QueryParser;
 use pgwire::api::store::PortalStore;
-use pgwire::api::{ClientInfo, ClientPortalStore, ConnectionManager, ErrorHandler, PgWireServerHandlers};
+use pgwire::api::{ClientInfo, ClientPortalStore, ConnectionManager, ErrorHandler, PgWireServerHandlers, Type};
 use pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
 use pgwire::messages::PgWireBackendMessage;
 use pgwire::tokio::process_socket;
@@ -23,7 +24,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::guard::Guard;
+use crate::guard::{self, Guard};
 use crate::service::{SqlError, SqlService};
 
 /// The listener can't be served.
@@ -152,31 +153,64 @@ fn user_error(code: &str, message: String) -> PgWireError {
     PgWireError::UserError(Box::new(ErrorInfo::new("ERROR".to_owned(), code.to_owned(), message)))
 }
 
+/// SQLSTATE query_canceled.
+fn timed_out(timeout: Duration) -> PgWireError {
+    user_error("57014", SqlError::Timeout(timeout).to_string())
+}
+
+async fn in_time<T>(timeout: Duration, work: impl Future<Output = PgWireResult<T>>) -> PgWireResult<T> {
+    tokio::time::timeout(timeout, work).await.map_err(|_| timed_out(timeout))?
+}
+
+/// The response, its rows ending with an error at the timeout.
+fn limited(response: Response, timeout: Duration) -> Response {
+    let Response::Query(query) = response else { return response };
+    let QueryResponse { command_tag, row_schema, data_rows, .. } = query;
+    let deadline = tokio::time::Instant::now() + timeout;
+    let rows = futures::stream::unfold(Some(data_rows), move |state| async move {
+        let mut rows = state?;
+        match tokio::time::timeout_at(deadline, rows.next()).await {
+            Ok(row) => row.map(|row| (row, Some(rows))),
+            Err(_) => Some((Err(timed_out(timeout)), None)),
+        }
+    });
+    let mut limited = QueryResponse::new(row_schema, rows);
+    limited.set_command_tag(&command_tag);
+    Response::Query(limited)
+}
+
 impl Session {
-    /// SQLSTATE query_canceled.
-    fn timed_out(timeout: Duration) -> PgWireError {
-        user_error("57014", SqlError::Timeout(timeout).to_string())
+    /// The client's `statement_timeout` where it is shorter than the limit.
+    fn timeout_of<C: ClientInfo>(&self, client: &C) -> Duration {
+        let own = client.metadata().get("statement_timeout_ms").and_then(|text| text.parse().ok());
+        own.map(Duration::from_millis).filter(|own| !own.is_zero()).map_or(self.timeout, |own| own.min(self.timeout))
+    }
+}
+
+/// The library's parser behind the limits of a statement.
+struct LimitedParser {
+    inner: Arc<Parser>,
+    query_bytes_max: usize,
+}
+
+#[async_trait]
+impl QueryParser for LimitedParser {
+    type Statement = <Parser as QueryParser>::Statement;
+
+    async fn parse_sql<C>(&self, client: &C, sql: &str, types: &[Option<Type>]) -> PgWireResult<Option<Self::Statement>>
+    where
+        C: ClientInfo + Unpin + Send + Sync,
+    {
+        guard::check_size(sql, self.query_bytes_max).map_err(|message| user_error("54000", message))?;
+        self.inner.parse_sql(client, sql, types).await
     }
 
-    fn limited(&self, response: Response) -> Response {
-        let Response::Query(query) = response else { return response };
-        let QueryResponse { command_tag, row_schema, data_rows, .. } = query;
-        let timeout = self.timeout;
-        let deadline = tokio::time::Instant::now() + timeout;
-        let rows = futures::stream::unfold(Some(data_rows), move |state| async move {
-            let mut rows = state?;
-            match tokio::time::timeout_at(deadline, rows.next()).await {
-                Ok(row) => row.map(|row| (row, Some(rows))),
-                Err(_) => Some((Err(Session::timed_out(timeout)), None)),
-            }
-        });
-        let mut limited = QueryResponse::new(row_schema, rows);
-        limited.set_command_tag(&command_tag);
-        Response::Query(limited)
+    fn get_parameter_types(&self, statement: &Self::Statement) -> PgWireResult<Vec<Type>> {
+        self.inner.get_parameter_types(statement)
     }
 
-    async fn in_time<T>(&self, work: impl Future<Output = PgWireResult<T>>) -> PgWireResult<T> {
-        tokio::time::timeout(self.timeout, work).await.map_err(|_| Session::timed_out(self.timeout))?
+    fn get_result_schema(&self, statement: &Self::Statement, format: Option<&Format>) -> PgWireResult<Vec<FieldInfo>> {
+        self.inner.get_result_schema(statement, format)
     }
 }
 
@@ -189,22 +223,20 @@ impl SimpleQueryHandler for Session {
         C::Error: std::fmt::Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        if query.len() > self.query_bytes_max {
-            let error = SqlError::TooLong { bytes: query.len(), limit: self.query_bytes_max };
-            return Err(user_error("54000", error.to_string()));
-        }
-        let responses = self.in_time(SimpleQueryHandler::do_query(&self.inner, client, query)).await?;
-        Ok(responses.into_iter().map(|response| self.limited(response)).collect())
+        guard::check_size(query, self.query_bytes_max).map_err(|message| user_error("54000", message))?;
+        let timeout = self.timeout_of(client);
+        let responses = in_time(timeout, SimpleQueryHandler::do_query(&self.inner, client, query)).await?;
+        Ok(responses.into_iter().map(|response| limited(response, timeout)).collect())
     }
 }
 
 #[async_trait]
 impl ExtendedQueryHandler for Session {
     type Statement = <DfSessionService as ExtendedQueryHandler>::Statement;
-    type QueryParser = Parser;
+    type QueryParser = LimitedParser;
 
     fn query_parser(&self) -> Arc<Self::QueryParser> {
-        self.inner.query_parser()
+        Arc::new(LimitedParser { inner: self.inner.query_parser(), query_bytes_max: self.query_bytes_max })
     }
 
     async fn do_query<C>(
@@ -219,7 +251,8 @@ impl ExtendedQueryHandler for Session {
         C::Error: std::fmt::Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
+        let timeout = self.timeout_of(client);
         let running = ExtendedQueryHandler::do_query(&self.inner, client, portal, max_rows);
-        Ok(self.limited(self.in_time(running).await?))
+        Ok(limited(in_time(timeout, running).await?, timeout))
     }
 }

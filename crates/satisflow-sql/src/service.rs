@@ -64,13 +64,8 @@ pub enum SqlError {
     #[error("{0}")]
     Refused(String),
     /// It is longer than the limit.
-    #[error("the statement has {bytes} bytes; the limit is {limit}")]
-    TooLong {
-        /// Its length.
-        bytes: usize,
-        /// The limit.
-        limit: usize,
-    },
+    #[error("{0}")]
+    TooLong(String),
     /// It has run for too long.
     #[error("the statement was ended after {0:?}, the statement timeout")]
     Timeout(Duration),
@@ -117,9 +112,7 @@ impl SqlService {
     /// # Errors
     /// When the statement is refused or does not plan.
     pub async fn query(&self, sql: &str) -> Result<SendableRecordBatchStream, SqlError> {
-        if sql.len() > self.limits.query_bytes_max {
-            return Err(SqlError::TooLong { bytes: sql.len(), limit: self.limits.query_bytes_max });
-        }
+        guard::check_size(sql, self.limits.query_bytes_max).map_err(SqlError::TooLong)?;
         guard::only_query(sql).map_err(SqlError::Refused)?;
         let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         let timeout = self.limits.statement_timeout;

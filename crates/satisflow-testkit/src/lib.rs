@@ -13,9 +13,13 @@ use anyhow::{Result, bail};
 pub use kafka::Kafka;
 pub use program::{Finished, Program, Running};
 
-/// The repository.
+/// The repository, as cargo tells a running test: a checkout may have moved
+/// since this was compiled.
 pub fn repository() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let package = package.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")));
+    let root = package.ancestors().find(|folder| folder.join("Cargo.lock").exists());
+    root.map_or(package.clone(), std::path::Path::to_owned)
 }
 
 /// Waits until `condition` gives a value.

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use prometheus::{Encoder, Registry, TextEncoder};
@@ -59,7 +60,33 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
     if !address.ip().is_loopback() {
         bail!("{address} is not a loopback address: HTTP is served without passwords and only to this machine");
     }
+    let router = router.layer(axum::middleware::from_fn(only_this_machine));
     Ok(axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?)
+}
+
+/// A web page elsewhere can make a browser send requests here, even under a
+/// name of its own that points to this machine: neither is answered.
+async fn only_this_machine(request: Request, next: Next) -> Response {
+    if is_own(request.headers()) {
+        next.run(request).await
+    } else {
+        (StatusCode::FORBIDDEN, "only requests to localhost are answered\n").into_response()
+    }
+}
+
+fn is_own(headers: &HeaderMap) -> bool {
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let origin = header(header::ORIGIN).map(|origin| origin.split_once("://").map_or(origin, |(_, host)| host));
+    header(header::HOST).is_none_or(is_loopback) && origin.is_none_or(is_loopback)
+}
+
+fn is_loopback(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 async fn index() -> Html<&'static str> {
@@ -86,6 +113,21 @@ async fn ready(State(state): State<WebState>) -> Response {
         None => axum::Json(json!({"ready": true})).into_response(),
         Some(reason) => {
             (StatusCode::SERVICE_UNAVAILABLE, axum::Json(json!({"ready": false, "reason": reason}))).into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_names_are_this_machine() {
+        for host in ["localhost", "localhost:8080", "127.0.0.1:80", "[::1]:8080", "[::1]"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["evil.example", "evil.example:8080", "localhost.evil.example", "10.0.0.1:80", "null"] {
+            assert!(!is_loopback(host), "{host}");
         }
     }
 }

@@ -1,0 +1,178 @@
+//! SQL with the clients that people use, and with those that mean harm.
+
+use std::process::Command;
+use std::sync::LazyLock;
+
+use satisflow_testkit::{Running, wait_for};
+
+use crate::place::{LIMIT, Place};
+
+/// A service over a lake of 400 records, its broker away.
+static SERVED: LazyLock<(Place, Running)> = LazyLock::new(|| {
+    let place = Place::with(
+        "feedback",
+        "127.0.0.1:1",
+        "time: data\nsql: { listen: '127.0.0.1:0', statement_timeout_ms: 15000 }",
+    );
+    let text = std::fs::read_to_string(place.path().join("satisflow.yaml")).unwrap();
+    let listen = format!("sql: {{ listen: '127.0.0.1:{}' }}\n", place.sql);
+    let text = text.replace(&listen, "").replace("'127.0.0.1:0'", &format!("'127.0.0.1:{}'", place.sql));
+    std::fs::write(place.path().join("satisflow.yaml"), text).unwrap();
+    let events = place.program.succeed(&["generate", "--events", "400", "--clean"]).unwrap();
+    std::fs::write(place.path().join("events.jsonl"), events).unwrap();
+    place.program.succeed(&["replay", "events.jsonl"]).unwrap();
+    let running = place.program.start("run", &["run"]).unwrap();
+    wait_for("SQL answers", LIMIT, || (psql_at(place.sql, "select 1").0).then_some(())).unwrap();
+    (place, running)
+});
+
+fn psql_at(port: u16, command: &str) -> (bool, String) {
+    let port = port.to_string();
+    let done = Command::new("psql")
+        .args(["-h", "127.0.0.1", "-p", &port, "-d", "satisflow", "-v", "ON_ERROR_STOP=1", "-Atc", command])
+        .output()
+        .unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    (done.status.success(), text.trim().to_owned())
+}
+
+fn psql(command: &str) -> (bool, String) {
+    psql_at(SERVED.0.sql, command)
+}
+
+fn check_alive() {
+    assert_eq!(psql("select count(*) from events"), (true, "400".to_owned()));
+}
+
+#[test]
+fn psql_describes_what_is_published_and_nothing_else() {
+    for command in ["\\dt", "\\d", "\\l", "\\dn", "\\d events"] {
+        let (worked, text) = psql(command);
+        assert!(worked, "{command}: {text}");
+        if command == "\\d" {
+            assert!(text.contains("kpi_latest") && !text.contains("internal"), "{text}");
+        }
+    }
+    for name in ["records", "records_internal", "kpis_internal", "'/etc/passwd'", "\"/etc/passwd\""] {
+        let (worked, text) = psql(&format!("select * from {name}"));
+        assert!(!worked, "{name}: {text}");
+    }
+    for name in [
+        "events",
+        "events_distinct",
+        "event_answers",
+        "rejects",
+        "duplicates",
+        "kpis",
+        "kpi_current",
+        "kpi_latest",
+        "kpi_series",
+        "kpi_live",
+        "kpi_as_of('2100-01-01T00:00:00Z')",
+    ] {
+        let (worked, text) = psql(&format!("select * from {name} limit 3"));
+        assert!(worked, "{name}: {text}");
+    }
+}
+
+#[test]
+fn nothing_can_be_written_whatever_is_sent() {
+    for attack in [
+        "insert into kpis select * from kpis",
+        "update kpis set n = 1",
+        "delete from kpis",
+        "create table x as select 1",
+        "create view x as select 1",
+        "create external table x stored as csv location '/etc/passwd'",
+        "drop table kpis",
+        "drop view events",
+        "alter table kpis add column x int",
+        "copy kpis to '/tmp/satisflow-attack'",
+        "copy (select 1) to '/tmp/satisflow-attack'",
+        "explain analyze insert into kpis select * from kpis",
+        "explain analyze copy (select 1) to '/tmp/satisflow-attack'",
+        "declare c cursor for select 1",
+        "declare c cursor for delete from kpis",
+        "select 1; drop table kpis",
+        "with x as (delete from kpis returning 1) select * from x",
+        "select * into x from kpis",
+        "set datafusion.execution.target_partitions = 1",
+        "set datafusion.catalog.location = '/etc'",
+        "prepare p as delete from kpis",
+        "select * from read_parquet('/etc/passwd')",
+        "select * from read_csv('/etc/passwd')",
+    ] {
+        let (worked, text) = psql(attack);
+        assert!(!worked, "{attack}: {text}");
+    }
+    assert!(!std::path::Path::new("/tmp/satisflow-attack").exists());
+    check_alive();
+}
+
+#[test]
+fn what_never_ends_or_is_too_deep_is_ended() {
+    let endless = "select count(*) from events a, events b, events c, events d, events e where a.score + b.score + c.score + d.score + e.score < 0";
+    let (worked, text) = psql(endless);
+    assert!(!worked && text.contains("statement timeout"), "{text}");
+    let deep = format!("select {}1{}", "(".repeat(5000), ")".repeat(5000));
+    assert!(!psql(&deep).0);
+    for long in [
+        format!("select {}", vec!["1"; 600].join("+")),
+        format!("select {}", vec!["1"; 20_000].join("+")),
+        format!("select count(*) from kpis where {}", vec!["kpi = 'x'"; 500].join(" or ")),
+        format!("select count(*) from kpis where n in ({})", vec!["1"; 2000].join(",")),
+        format!("select {}", "1 ".to_owned() + &"::int".repeat(600)),
+    ] {
+        // Answered or refused, and the service lives on.
+        let answered = psql(&long);
+        assert!(answered.0 || answered.1.contains("ERROR"), "{}", answered.1);
+        check_alive();
+    }
+    let (worked, text) = psql(&format!("set statement_timeout = 500; {endless}"));
+    assert!(!worked && text.contains("500ms"), "{text}");
+    check_alive();
+}
+
+#[test]
+fn psycopg_prepares_statements() {
+    let python = satisflow_testkit::script("python-env.sh").unwrap();
+    let program = "
+import sys, psycopg
+with psycopg.connect(host='127.0.0.1', port=int(sys.argv[1]), dbname='satisflow', user='u', autocommit=True) as c:
+    for _ in range(7):
+        n, = c.execute('select count(*) from events where kind = %s', ('rating',), prepare=True).fetchone()
+    value, = c.execute('select value from kpi_latest where kpi = %s limit 1', ('csat',), binary=True).fetchone()
+    try:
+        c.execute('delete from kpis')
+        print('deleted')
+    except psycopg.Error as error:
+        print(error.sqlstate, type(value).__name__, n > 0)
+    print(c.execute('select 1').fetchone())
+";
+    let port = SERVED.0.sql.to_string();
+    let done = Command::new(python).args(["-c", program, &port]).output().unwrap();
+    let text = String::from_utf8_lossy(&done.stdout);
+    assert_eq!(text.trim(), "25006 Decimal True\n(1,)", "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[test]
+fn http_answers_in_every_form() {
+    let url = format!("http://127.0.0.1:{}/sql", SERVED.0.http);
+    let send = |kind: &str, accept: &str, body: &str| {
+        let request = reqwest::blocking::Client::new().post(&url).header("content-type", kind).header("accept", accept);
+        let answer = request.body(body.to_owned()).send().unwrap();
+        (answer.status().as_u16(), answer.bytes().unwrap())
+    };
+    let query = "select 1 as a, 'x' as b";
+    assert_eq!(send("application/sql", "*/*", query), (200, r#"[{"a":1,"b":"x"}]"#.into()));
+    assert_eq!(send("application/sql", "text/csv", query), (200, "a,b\n1,x\n".into()));
+    let (status, arrow) = send("application/sql", "application/vnd.apache.arrow.stream", query);
+    assert!(status == 200 && arrow.starts_with(&[0xff, 0xff, 0xff, 0xff]));
+    assert_eq!(send("text/plain", "*/*", query).0, 415);
+    assert_eq!(send("application/json", "*/*", "{\"query\": 1}").0, 400);
+    assert_eq!(send("application/sql", "*/*", "drop table kpis").0, 403);
+    assert_eq!(send("application/sql", "*/*", "select nothing").0, 400);
+    let foreign = reqwest::blocking::Client::new().post(&url).header("content-type", "application/sql");
+    let foreign = foreign.header("origin", "http://evil.example").body("select 1").send().unwrap();
+    assert_eq!(foreign.status().as_u16(), 403);
+}
