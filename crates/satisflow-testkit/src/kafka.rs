@@ -54,6 +54,7 @@ impl Kafka {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()?;
+        end_with_this_process(child.id())?;
         self.process = Some(child);
         wait_for("Kafka answers", START_LIMIT, || TcpStream::connect(self.brokers()).ok()).map(drop)
     }
@@ -86,6 +87,14 @@ impl Kafka {
         }
         Ok(())
     }
+}
+
+/// A broker that all tests share is never dropped: a watcher ends it with them.
+fn end_with_this_process(broker: u32) -> Result<()> {
+    let test = std::process::id();
+    let watch = format!("while kill -0 {test} && kill -0 {broker}; do sleep 1; done; kill -9 {broker}");
+    Command::new("sh").args(["-c", &watch]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    Ok(())
 }
 
 impl Drop for Kafka {
