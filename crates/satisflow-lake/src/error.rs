@@ -19,6 +19,14 @@ pub enum LakeError {
         /// Why.
         message: String,
     },
+    /// The table is there, and it is not Satisflow's.
+    #[error(
+        "the Delta table at {url} has no lake format version: it belongs to another program; name another `lake.url`"
+    )]
+    Foreign {
+        /// The place.
+        url: String,
+    },
     /// A newer program has written it.
     #[error("the lake at {url} has format version {found}, and this program knows versions up to {known}: update it")]
     NewerFormat {
@@ -109,6 +117,16 @@ pub enum CommitError {
         counted: u64,
         /// Rows of the commit.
         rows: u64,
+    },
+    /// A partition's position would move from nowhere.
+    #[error(
+        "partition {partition} of topic {topic} has rows and no position that they start at: the commit is refused"
+    )]
+    StartMissing {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
     },
     /// A row lies outside of the range of its commit.
     #[error("offset {offset} of partition {partition} of topic {topic} lies outside of the commit's range")]

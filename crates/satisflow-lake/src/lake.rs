@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use object_store::ObjectStore;
 use url::Url;
 
 use crate::error::LakeError;
 use crate::live::{LatestTable, LiveRecords};
-use crate::table::{Table, TableSpec};
+use crate::table::{Access, Table, TableSpec};
 
 /// (topic, partition) to the next offset to read.
 pub type Positions = BTreeMap<(String, i32), i64>;
@@ -22,6 +23,8 @@ pub struct LakeOptions {
     pub kpis_schema: SchemaRef,
     /// Whether nothing may be created or changed.
     pub read_only: bool,
+    /// The store that URLs are resolved in; `None`: the one that the URL names.
+    pub store: Option<Arc<dyn ObjectStore>>,
 }
 
 /// The two tables of a lake.
@@ -65,9 +68,10 @@ impl Lake {
             stats_columns: "",
             plain_columns: &[],
         };
-        let records = Table::open(&at("records")?, &records_spec, options.read_only).await?;
-        let kpis = Table::open(&at("kpis")?, &kpis_spec, options.read_only).await?;
-        if !options.read_only {
+        let access = Access { read_only: options.read_only, store: options.store };
+        let records = Table::open(&at("records")?, &records_spec, &access).await?;
+        let kpis = Table::open(&at("kpis")?, &kpis_spec, &access).await?;
+        if !access.read_only {
             kpis.add_columns(&options.kpis_schema).await?;
         }
         let live = Arc::new(LiveRecords::new(&records.current().await)?);

@@ -29,11 +29,23 @@ struct State {
     table: DeltaTable,
     committed: Arc<dyn TableProvider>,
     pending: BTreeMap<String, Vec<RecordBatch>>,
+    /// Commits that are in the log from this version on, and not yet in `table`.
+    landed: BTreeMap<String, u64>,
 }
 
 impl State {
     fn of(name: &'static str, table: &DeltaTable) -> Result<State, LakeError> {
-        Ok(State { table: table.clone(), committed: provider(name, table)?, pending: BTreeMap::new() })
+        let committed = provider(name, table)?;
+        Ok(State { table: table.clone(), committed, pending: BTreeMap::new(), landed: BTreeMap::new() })
+    }
+
+    /// This state at a newer version; what has landed by then is no longer pending.
+    fn at(&self, name: &'static str, table: &DeltaTable) -> Result<State, LakeError> {
+        let version = table.version().unwrap_or(0);
+        let is_in = |id: &String| self.landed.get(id).is_some_and(|landed| *landed <= version);
+        let pending = self.pending.iter().filter(|(id, _)| !is_in(id)).map(|(id, rows)| (id.clone(), rows.clone()));
+        let landed = self.landed.iter().filter(|(id, _)| !is_in(id)).map(|(id, at)| (id.clone(), *at));
+        Ok(State { pending: pending.collect(), landed: landed.collect(), ..State::of(name, table)? })
     }
 }
 
@@ -79,12 +91,17 @@ impl LiveRecords {
         debug_assert!(dropped.is_ok(), "removing rows reads nothing");
     }
 
-    pub(crate) fn committed(&self, commit_id: &str, table: &DeltaTable) -> Result<(), LakeError> {
-        self.change(|state| {
-            let mut pending = state.pending.clone();
-            pending.remove(commit_id);
-            Ok(State { pending, ..State::of("records", table)? })
-        })
+    /// A commit is in the log. When its version can't be shown now, its rows
+    /// stay pending until a refresh shows it.
+    pub(crate) fn committed(&self, commit_id: &str, table: &DeltaTable) {
+        let shown = self.change(|state| {
+            let mut state = state.clone();
+            state.landed.insert(commit_id.to_owned(), table.version().unwrap_or(0));
+            Ok(state)
+        });
+        if let Err(error) = shown.and_then(|()| self.refresh(table)) {
+            tracing::warn!(%error, "the view of `records` stays at an older version for now");
+        }
     }
 
     /// Never back to an older state, or a row of one's own would be in neither part.
@@ -93,7 +110,7 @@ impl LiveRecords {
             if table.version() <= state.table.version() {
                 return Ok(state.clone());
             }
-            Ok(State { pending: state.pending.clone(), ..State::of("records", table)? })
+            state.at("records", table)
         })
     }
 }

@@ -1,9 +1,12 @@
 //! One Delta table: opening, and the commit that builds on exactly one snapshot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch, StringArray};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TableReference};
 use deltalake_core::kernel::{Action, StructType, Transaction};
@@ -14,6 +17,7 @@ use deltalake_core::parquet::schema::types::ColumnPath;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::writer::{DeltaWriter, RecordBatchWriter};
 use deltalake_core::{DeltaTable, DeltaTableBuilder};
+use object_store::ObjectStore;
 use tokio::sync::Mutex;
 use url::Url;
 
@@ -22,6 +26,8 @@ use crate::lake::{Positions, position_id};
 
 /// Commits are tried again this often when others come first.
 const ATTEMPTS_MAX: usize = 50;
+/// Months of events whose files are written at once.
+const MONTHS_OPEN_MAX: usize = 64;
 /// Version of the lake's layout.
 pub(crate) const FORMAT_VERSION: u32 = 1;
 const FORMAT_PROPERTY: &str = "satisflow.lakeFormatVersion";
@@ -42,7 +48,21 @@ pub(crate) struct TableSpec {
 pub(crate) struct Table {
     pub(crate) name: &'static str,
     plain_columns: &'static [&'static str],
-    state: Mutex<DeltaTable>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    table: DeltaTable,
+    /// The commit tried last, and the version it was first tried after: if its
+    /// reply was lost, it is found behind that.
+    tried: Option<(String, u64)>,
+}
+
+/// How a table is reached.
+pub(crate) struct Access {
+    pub(crate) read_only: bool,
+    pub(crate) store: Option<Arc<dyn ObjectStore>>,
 }
 
 /// What a commit is made of.
@@ -63,12 +83,15 @@ pub(crate) struct Guard {
 }
 
 impl Table {
-    pub(crate) async fn open(url: &Url, spec: &TableSpec, read_only: bool) -> Result<Table, LakeError> {
+    pub(crate) async fn open(url: &Url, spec: &TableSpec, access: &Access) -> Result<Table, LakeError> {
         let place = |message: String| LakeError::Place { url: url.to_string(), message };
-        let opened = DeltaTableBuilder::from_url(url.clone()).map_err(|e| place(e.to_string()))?;
+        let mut opened = DeltaTableBuilder::from_url(url.clone()).map_err(|e| place(e.to_string()))?;
+        if let Some(store) = &access.store {
+            opened = opened.with_storage_backend(Arc::clone(store), url.clone());
+        }
         let mut table = opened.build().map_err(|e| place(e.to_string()))?;
         let exists = table.verify_deltatable_existence().await.map_err(|e| place(e.to_string()))?;
-        if !exists && read_only {
+        if !exists && access.read_only {
             return Err(LakeError::Missing { url: url.to_string() });
         }
         if !exists {
@@ -76,19 +99,23 @@ impl Table {
         }
         table.update_state().await.map_err(LakeError::delta(spec.name))?;
         check_format(&table, url, spec.name)?;
-        Ok(Table { name: spec.name, plain_columns: spec.plain_columns, state: Mutex::new(table) })
+        Ok(Table {
+            name: spec.name,
+            plain_columns: spec.plain_columns,
+            state: Mutex::new(State { table, tried: None }),
+        })
     }
 
     /// The newest state, as a value of its own.
     pub(crate) async fn refreshed(&self) -> Result<DeltaTable, LakeError> {
-        let mut table = self.state.lock().await;
-        table.update_state().await.map_err(LakeError::delta(self.name))?;
-        Ok(table.clone())
+        let mut state = self.state.lock().await;
+        state.table.update_state().await.map_err(LakeError::delta(self.name))?;
+        Ok(state.table.clone())
     }
 
     /// The state of the last refresh or commit.
     pub(crate) async fn current(&self) -> DeltaTable {
-        self.state.lock().await.clone()
+        self.state.lock().await.table.clone()
     }
 
     pub(crate) async fn transaction(&self, table: &DeltaTable, id: &str) -> Result<Option<i64>, LakeError> {
@@ -99,7 +126,7 @@ impl Table {
 
     /// Adds nullable columns that the schema has and the table lacks.
     pub(crate) async fn add_columns(&self, schema: &SchemaRef) -> Result<(), LakeError> {
-        let mut table = self.state.lock().await;
+        let table = &mut self.state.lock().await.table;
         let existing = table.snapshot().map_err(LakeError::delta(self.name))?.snapshot().arrow_schema();
         let mut missing = Vec::new();
         for field in schema.fields() {
@@ -128,27 +155,34 @@ impl Table {
     }
 
     /// Commits as the successor of a snapshot in which the guard holds; gives
-    /// the new version.
+    /// the new version. The same commit again finds itself, if it went through.
     pub(crate) async fn commit(&self, commit: Commit) -> Result<(u64, DeltaTable), CommitError> {
-        let mut table = self.state.lock().await;
-        let started = table.version().unwrap_or(0);
+        let State { table, tried } = &mut *self.state.lock().await;
+        let again = tried.as_ref().filter(|(id, _)| *id == commit.id).map(|(_, version)| *version);
+        let started = again.unwrap_or(table.version().unwrap_or(0));
+        *tried = Some((commit.id.clone(), started));
         table.update_state().await.map_err(LakeError::delta(self.name))?;
-        self.check(&table, &commit.guard).await?;
-        let actions = self.write_files(&table, &commit.batches).await.map_err(LakeError::delta(self.name))?;
+        if again.is_some()
+            && let Some(version) = self.find(table, started, &commit.id).await?
+        {
+            return Ok((version, table.clone()));
+        }
+        self.check(table, &commit.guard).await?;
+        let actions = self.write_files(table, &commit.batches).await.map_err(LakeError::delta(self.name))?;
         for _ in 0..ATTEMPTS_MAX {
             let base = table.version().unwrap_or(0);
-            let tried = try_commit(&table, &commit, actions.clone()).await;
+            let written = try_commit(table, &commit, actions.clone()).await;
             table.update_state().await.map_err(LakeError::delta(self.name))?;
-            match tried {
+            match written {
                 Ok(()) => return Ok((base + 1, table.clone())),
                 Err(error) => {
-                    if let Some(version) = self.find(&table, started, &commit.id).await? {
+                    if let Some(version) = self.find(table, started, &commit.id).await? {
                         return Ok((version, table.clone()));
                     }
                     if table.version().unwrap_or(0) == base {
                         return Err(LakeError::delta(self.name)(error).into());
                     }
-                    self.check(&table, &commit.guard).await?;
+                    self.check(table, &commit.guard).await?;
                 }
             }
         }
@@ -177,8 +211,7 @@ impl Table {
         let newest = table.version().unwrap_or(0);
         for version in from + 1..=newest {
             let entry = table.log_store().read_commit_entry(version).await.map_err(LakeError::delta(self.name))?;
-            let own = entry.is_some_and(|bytes| String::from_utf8_lossy(&bytes).contains(id));
-            if own {
+            if entry.is_some_and(|bytes| commit_id(&bytes).as_deref() == Some(id)) {
                 return Ok(Some(version));
             }
         }
@@ -192,10 +225,14 @@ impl Table {
     ) -> Result<Vec<Action>, deltalake_core::DeltaTableError> {
         let mut writer = RecordBatchWriter::for_table(table)?.with_writer_properties(self.properties());
         let schema = table.snapshot()?.snapshot().arrow_schema();
-        for batch in batches.iter().filter(|batch| batch.num_rows() > 0) {
-            writer.write(widened(batch, &schema)?).await?;
+        let mut actions = Vec::new();
+        for round in rounds(batches)? {
+            for batch in round.iter().filter(|batch| batch.num_rows() > 0) {
+                writer.write(widened(batch, &schema)?).await?;
+            }
+            actions.extend(writer.flush().await?.into_iter().map(Action::Add));
         }
-        Ok(writer.flush().await?.into_iter().map(Action::Add).collect())
+        Ok(actions)
     }
 
     pub(crate) fn properties(&self) -> WriterProperties {
@@ -206,6 +243,36 @@ impl Table {
         };
         self.plain_columns.iter().fold(builder, plain).build()
     }
+}
+
+/// The batches in rounds of few months each, so that few files are open at once.
+fn rounds(batches: &[RecordBatch]) -> Result<Vec<Vec<RecordBatch>>, ArrowError> {
+    let months: BTreeSet<&str> = batches.iter().filter_map(months).flat_map(|column| column.iter().flatten()).collect();
+    if months.len() <= MONTHS_OPEN_MAX {
+        return Ok(vec![batches.to_vec()]);
+    }
+    let months: Vec<&str> = months.into_iter().collect();
+    let round = |some: &[&str]| batches.iter().map(|batch| of_months(batch, some)).collect();
+    months.chunks(MONTHS_OPEN_MAX).map(round).collect()
+}
+
+fn months(batch: &RecordBatch) -> Option<&StringArray> {
+    batch.column_by_name("event_month").and_then(|column| column.as_string_opt::<i32>())
+}
+
+fn of_months(batch: &RecordBatch, some: &[&str]) -> Result<RecordBatch, ArrowError> {
+    let is_in = |row: usize| months(batch).is_some_and(|month| some.contains(&month.value(row)));
+    filter_record_batch(batch, &(0..batch.num_rows()).map(|row| Some(is_in(row))).collect())
+}
+
+/// The id that a log entry carries.
+fn commit_id(entry: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(entry).ok()?;
+    let id = |line: &str| {
+        let action: serde_json::Value = serde_json::from_str(line).ok()?;
+        Some(action.get("commitInfo")?.get(COMMIT_ID)?.as_str()?.to_owned())
+    };
+    text.lines().find_map(id)
 }
 
 /// The batch with NULL in columns that only the table has (dimensions of other catalogs).
@@ -251,7 +318,9 @@ async fn create(table: &DeltaTable, spec: &TableSpec) -> Result<(), deltalake_co
 
 fn check_format(table: &DeltaTable, url: &Url, name: &'static str) -> Result<(), LakeError> {
     let snapshot = table.snapshot().map_err(LakeError::delta(name))?;
-    let found = snapshot.metadata().configuration().get(FORMAT_PROPERTY).cloned().unwrap_or_default();
+    let Some(found) = snapshot.metadata().configuration().get(FORMAT_PROPERTY).cloned() else {
+        return Err(LakeError::Foreign { url: url.to_string() });
+    };
     match found.parse::<u32>() {
         Ok(version) if version <= FORMAT_VERSION => Ok(()),
         _ => Err(LakeError::NewerFormat { url: url.to_string(), found, known: FORMAT_VERSION }),

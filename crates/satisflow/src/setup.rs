@@ -78,6 +78,7 @@ pub(crate) async fn open_lake(checked: &Checked) -> Result<Arc<Lake>> {
         records_schema: satisflow_model::records_schema(),
         kpis_schema: kpis_schema(&checked.catalog.dimension_names()),
         read_only: false,
+        store: None,
     };
     let lake = Lake::open(&checked.config.lake_url, options).await;
     lake.map(Arc::new).with_context(|| format!("opening the lake at {}", checked.config.lake_url))
@@ -89,6 +90,7 @@ pub(crate) async fn read_lake(url: &str) -> Result<Arc<Lake>> {
         records_schema: satisflow_model::records_schema(),
         kpis_schema: kpis_schema(&[]),
         read_only: true,
+        store: None,
     };
     Ok(Arc::new(Lake::open(url, options).await?))
 }

@@ -1,10 +1,13 @@
 //! The lake on a local folder: commits, fences, live rows, maintenance.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod faults;
+mod formats;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
@@ -18,6 +21,7 @@ fn options() -> LakeOptions {
         records_schema: satisflow_model::records_schema(),
         kpis_schema: satisflow_kpi::kpis_schema(&["department".into()]),
         read_only: false,
+        store: None,
     }
 }
 
@@ -25,13 +29,15 @@ async fn open(folder: &tempfile::TempDir) -> Lake {
     Lake::open(folder.path().to_str().unwrap(), options()).await.unwrap()
 }
 
-/// Ratings at offsets `from..to` of a partition, one a day from 2026-01-01 on.
-fn rows(partition: i32, from: i64, to: i64) -> RecordBatch {
+const DAY_MS: i64 = 86_400_000;
+
+/// Ratings at offsets `from..to` of a partition, one every `step` ms from 2026-01-01 on.
+fn rows(partition: i32, from: i64, to: i64, step: i64) -> RecordBatch {
     let source = SourceSpec { name: "t".into(), mapping: None, scales: Arc::new(Scales::default()) };
     let decoder = Decoder::new(source, Limits::default());
     let mut builder = RecordsBuilder::new(Limits::default());
     for offset in from..to {
-        let time = 1_767_225_600_000 + offset * 86_400_000;
+        let time = 1_767_225_600_000 + offset * step;
         let json = format!(
             r#"{{"event_id":"{partition}-{offset}","kind":"rating","event_time":{time},"score":4,"scale":"1-5"}}"#
         );
@@ -47,19 +53,27 @@ fn commit(id: &str, partition: i32, from: i64, to: i64) -> RecordsCommit {
     let key = ("t".to_owned(), partition);
     RecordsCommit {
         commit_id: id.to_owned(),
-        batches: vec![rows(partition, from, to)],
+        batches: vec![rows(partition, from, to, DAY_MS)],
         from: BTreeMap::from([(key.clone(), from)]),
         to: BTreeMap::from([(key.clone(), to)]),
         counted: BTreeMap::from([(key, u64::try_from(to - from).unwrap())]),
     }
 }
 
-async fn count(lake: &Lake) -> i64 {
+fn counting(lake: &Lake) -> SessionContext {
     let config = SessionConfig::new().set_bool("datafusion.execution.parquet.schema_force_view_types", false);
-    let context = SessionContext::new_with_config(config);
+    let context = SessionContext::new_with_config(config.with_target_partitions(1));
     context.register_table("records", lake.live_records()).unwrap();
+    context
+}
+
+async fn count_in(context: &SessionContext) -> i64 {
     let batches = context.sql("select count(*) from records").await.unwrap().collect().await.unwrap();
     batches[0].column(0).as_primitive::<Int64Type>().value(0)
+}
+
+async fn count(lake: &Lake) -> i64 {
+    count_in(&counting(lake)).await
 }
 
 #[tokio::test]
@@ -134,30 +148,49 @@ async fn the_fence_of_kpis_lets_one_scorer_through() {
     assert_eq!(lake.kpi_transaction(satisflow_lake::SCORE).await.unwrap(), Some(6));
 }
 
+/// Counts taken in all while commits go on.
+const COUNTS: usize = 10_000;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn counts_taken_across_commits_never_fall_and_never_double() {
     let folder = tempfile::tempdir().unwrap();
     let lake = Arc::new(open(&folder).await);
-    let done = Arc::new(AtomicBool::new(false));
+    let context = counting(&lake);
+    let taken = Arc::new(AtomicUsize::new(0));
     let reader = tokio::spawn({
-        let (lake, done) = (Arc::clone(&lake), Arc::clone(&done));
+        let taken = Arc::clone(&taken);
         async move {
-            let (mut last, mut taken) = (0, 0);
-            while !done.load(Ordering::Relaxed) || taken < 300 {
-                let now = count(&lake).await;
-                assert!(now >= last && now <= 120, "{last} then {now}");
-                (last, taken) = (now, taken + 1);
+            let mut last = 0;
+            while taken.fetch_add(1, Ordering::Relaxed) < COUNTS {
+                let now = count_in(&context).await;
+                assert!(now >= last && now % 5 == 0, "{last} then {now}");
+                last = now;
             }
-            last
         }
     });
-    for round in 0..12 {
-        let next = commit(&format!("{round};"), 0, round * 10, round * 10 + 10);
-        lake.live_records().push_pending(&next.commit_id, next.batches[0].clone());
+    let mut committed = 0i64;
+    while !reader.is_finished() {
+        // A hundred commits, evenly among the counts.
+        let due = usize::try_from(committed / 10).unwrap() * COUNTS / 100;
+        if taken.load(Ordering::Relaxed) < due {
+            tokio::task::yield_now().await;
+            continue;
+        }
+        let mut next = commit(&format!("{committed};"), 0, committed, committed + 10);
+        next.batches = vec![rows(0, committed, committed + 10, 1)];
+        // Half of the rows are seen before the other half, and all before their commit.
+        for half in [0, 5] {
+            lake.live_records().push_pending(&next.commit_id, next.batches[0].slice(half, 5));
+        }
         lake.commit_records(next).await.unwrap();
+        committed += 10;
+        if committed % 100 == 0 {
+            lake.compact(NonZeroU64::new(1 << 20).unwrap()).await.unwrap();
+        }
     }
-    done.store(true, Ordering::Relaxed);
-    assert_eq!(reader.await.unwrap(), 120);
+    reader.await.unwrap();
+    assert_eq!(count(&lake).await, committed);
+    assert!(committed >= 900, "{committed} rows only");
 }
 
 #[tokio::test]
