@@ -34,11 +34,11 @@ pub struct Running {
     err: PathBuf,
 }
 
-/// The folder that cargo builds into, from where this test runs.
+/// The folder that cargo builds into, from where this runs: cargo marks it.
 pub(crate) fn target_folder() -> Result<PathBuf> {
-    let test = std::env::current_exe()?;
-    // target/debug/deps/test
-    test.ancestors().nth(3).map(Path::to_owned).context("the test does not run from cargo's folder")
+    let own = std::env::current_exe()?;
+    let marked = own.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists());
+    marked.map(Path::to_owned).context("this does not run from cargo's folder")
 }
 
 impl Program {

@@ -1,0 +1,37 @@
+//! Figures for docs/benchmarks.md: each a ratio, or a bound, within one run on
+//! one broker. What is compared stands side by side, so that a slow machine
+//! slows both.
+
+#![expect(clippy::print_stdout, reason = "figures are what this program prints")]
+
+mod latency;
+mod process;
+mod throughput;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(about = "Measures Satisflow; every figure is printed as a row of a Markdown table.")]
+struct Cli {
+    #[command(subcommand)]
+    part: Part,
+}
+
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// CPU time an event of the whole pipeline beside a bare poll loop.
+    Throughput(throughput::ThroughputArgs),
+    /// Time from producing an event until `/metrics` and SQL show it.
+    Latency(latency::LatencyArgs),
+    /// The bare poll loop, as a process of its own.
+    #[command(hide = true)]
+    Poll(throughput::PollArgs),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().part {
+        Part::Throughput(args) => throughput::throughput(&args),
+        Part::Latency(args) => latency::latency(&args),
+        Part::Poll(args) => throughput::poll(&args),
+    }
+}
