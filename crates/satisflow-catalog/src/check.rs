@@ -164,7 +164,9 @@ fn measures(raw: &RawCatalog, scales: &[ScaleBounds], checker: &mut Checker<'_>)
         let weight = measure.weight.as_deref().map_or("1".to_owned(), |sql| text("weight", sql));
         let first_per = measure.first_per.as_deref().map(|sql| text("first_per", sql));
         unknown_kinds(&pointer, measure, checker);
-        Measure { name: name.as_str().into(), filter: condition(&measure.kinds, filter), value, weight, first_per }
+        let filter = condition(&[("kind", &measure.kinds), ("topic", &measure.topics)], filter);
+        let topics = measure.topics.iter().map(|topic| topic.as_str().into()).collect();
+        Measure { name: name.as_str().into(), filter, value, weight, first_per, topics }
     };
     raw.measures.iter().map(of).collect()
 }
@@ -178,14 +180,30 @@ fn unknown_kinds(pointer: &str, measure: &RawMeasure, checker: &mut Checker<'_>)
     }
 }
 
-fn condition(kinds: &[String], filter: Option<String>) -> String {
-    let quoted: Vec<String> = kinds.iter().map(|kind| format!("'{}'", kind.replace('\'', "''"))).collect();
-    let of_kind = (!kinds.is_empty()).then(|| format!("kind IN ({})", quoted.join(", ")));
-    match (of_kind, filter) {
-        (Some(kind), Some(filter)) => format!("{kind} AND ({filter})"),
-        (Some(only), None) | (None, Some(only)) => only,
-        (None, None) => "true".to_owned(),
+/// One of the names listed for each column that lists any, and the filter.
+fn condition(lists: &[(&str, &[String])], filter: Option<String>) -> String {
+    let one_of = |(column, names): &(&str, &[String])| {
+        let quoted: Vec<String> = names.iter().map(|name| format!("'{}'", name.replace('\'', "''"))).collect();
+        (!names.is_empty()).then(|| format!("{column} IN ({})", quoted.join(", ")))
+    };
+    let mut parts: Vec<String> = lists.iter().filter_map(one_of).collect();
+    match filter {
+        Some(filter) if parts.is_empty() => parts.push(filter),
+        Some(filter) => parts.push(format!("({filter})")),
+        None => {}
     }
+    if parts.is_empty() { "true".to_owned() } else { parts.join(" AND ") }
+}
+
+/// All topics that measures read; `None` when one of them reads every topic.
+fn topics(measures: &[&Measure]) -> Option<Vec<Arc<str>>> {
+    if measures.iter().any(|measure| measure.topics.is_empty()) {
+        return None;
+    }
+    let mut topics: Vec<Arc<str>> = measures.iter().flat_map(|measure| measure.topics.clone()).collect();
+    topics.sort_unstable();
+    topics.dedup();
+    Some(topics)
 }
 
 fn add_metric(catalog: &mut Catalog, raw: &RawCatalog, name: &str, metric: &RawMetric, checker: &mut Checker<'_>) {
@@ -196,10 +214,12 @@ fn add_metric(catalog: &mut Catalog, raw: &RawCatalog, name: &str, metric: &RawM
     let n_min = i64::from(metric.n_min.or(raw.defaults.n_min).unwrap_or(N_MIN_DEFAULT));
     let groups_max = metric.groups_max.or(raw.defaults.groups_max).unwrap_or(GROUPS_MAX_DEFAULT) as usize;
     let used = std::iter::once(kind.measure()).chain(kind.base_measure());
+    let used: Vec<&Measure> = used.map(|m| &catalog.measures[m]).collect();
+    let topics = topics(&used);
     let parts = Parts {
         name,
         metric: kind,
-        measures: used.map(|m| &catalog.measures[m]).collect(),
+        measures: used,
         windows: windows.iter().map(|w| &catalog.plan.windows[*w]).collect(),
         grouping_sets: sets.iter().map(|set| set.iter().map(|d| &catalog.dimensions[*d]).collect()).collect(),
         n_min,
@@ -214,6 +234,7 @@ fn add_metric(catalog: &mut Catalog, raw: &RawCatalog, name: &str, metric: &RawM
         windows,
         grouping_sets,
         groups_max,
+        topics,
         n_min,
     });
     catalog.metrics.push(MetricDefinition {

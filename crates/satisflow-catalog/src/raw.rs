@@ -75,6 +75,10 @@ pub struct RawMeasure {
     /// Kinds of events it reads; all kinds when absent.
     #[serde(default)]
     pub kinds: Vec<String>,
+    /// Topics it reads, as the configuration names them; all topics when absent.
+    /// Windows of its KPIs close when these are complete, whatever the others do.
+    #[serde(default)]
+    pub topics: Vec<String>,
     /// SQL condition that an event must meet.
     #[serde(default)]
     pub filter: Option<String>,

@@ -31,6 +31,8 @@ pub struct Measure {
     pub weight: String,
     /// The key of which only the first event counts.
     pub first_per: Option<String>,
+    /// Topics it reads; none: all.
+    pub topics: Vec<Arc<str>>,
 }
 
 /// A KPI as documentation and metrics show it.

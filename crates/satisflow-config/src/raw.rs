@@ -124,6 +124,25 @@ pub struct RawSource {
     /// Envelope field to where it is found, for payloads of another shape.
     #[serde(default)]
     pub mapping: Option<BTreeMap<String, RawBinding>>,
+    /// When it has been read to its end: `release` (default) lets windows close;
+    /// `hold` makes them wait for more, as for a nightly load.
+    #[serde(default)]
+    pub on_idle: RawOnIdle,
+    /// How long windows wait with `on_idle: hold`, ms; rows published after
+    /// that are `incomplete`; default 86400000.
+    #[serde(default)]
+    pub hold_ms_max: Option<u32>,
+}
+
+/// What a source that has been read to its end does to windows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawOnIdle {
+    /// They close without it.
+    #[default]
+    Release,
+    /// They wait for it.
+    Hold,
 }
 
 /// A JSON pointer, or how a field is read in detail.

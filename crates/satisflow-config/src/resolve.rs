@@ -12,7 +12,7 @@ use satisflow_kafka::{KafkaConfig, OnLostOffsets};
 use satisflow_model::{Binding, BindingSource, Limits, Mapping, Scale, Scales, SourceSpec, TimeFormat};
 
 use crate::raw::{
-    RawBinding, RawBindingDetail, RawConfig, RawKafka, RawLimits, RawOnLost, RawProperty, RawSource, RawTime,
+    RawBinding, RawBindingDetail, RawConfig, RawKafka, RawLimits, RawOnIdle, RawOnLost, RawProperty, RawSource, RawTime,
 };
 
 /// Which time closes windows.
@@ -50,6 +50,8 @@ pub struct Config {
     pub kafka: Option<KafkaConfig>,
     /// Topic to how its records are read.
     pub sources: BTreeMap<String, SourceSpec>,
+    /// Topics that windows wait for although they are idle, and for how long.
+    pub holds: BTreeMap<String, Duration>,
     /// Scales of scores.
     pub scales: Arc<Scales>,
     /// Catalog file; `None` for the core catalog.
@@ -125,6 +127,7 @@ impl Resolver<'_> {
             file_bytes_max: u64::from(raw.lake.file_bytes_max.unwrap_or(128 << 20)).max(1),
             kafka: raw.kafka.as_ref().map(|kafka| kafka_config(kafka, sources.keys().cloned().collect())),
             sources,
+            holds: holds(&raw.sources),
             scales,
             catalog: raw.catalog.as_ref().map(|path| self.folder.join(path)),
             time: match raw.time {
@@ -255,6 +258,12 @@ impl Resolver<'_> {
             TimeZone::UTC
         })
     }
+}
+
+fn holds(sources: &[RawSource]) -> BTreeMap<String, Duration> {
+    const HOLD_MS_MAX_DEFAULT: u32 = 86_400_000;
+    let held = sources.iter().filter(|source| source.on_idle == RawOnIdle::Hold);
+    held.map(|source| (source.topic.clone(), millis(source.hold_ms_max, HOLD_MS_MAX_DEFAULT))).collect()
 }
 
 fn kafka_config(raw: &RawKafka, topics: Vec<String>) -> KafkaConfig {

@@ -10,6 +10,7 @@ mod batch;
 mod config;
 mod context;
 mod embedded;
+mod ends;
 mod producer;
 mod source;
 
@@ -17,6 +18,7 @@ pub use batch::PolledBatch;
 pub use config::{KafkaConfig, OnLostOffsets};
 pub use context::PartitionProgress;
 pub use embedded::EmbeddedBroker;
+pub use ends::{PartitionEnd, PartitionEnds};
 pub use producer::{Delivered, Producer, ensure_topic};
 pub use source::{KafkaSource, PositionSource, SourceEvent};
 

@@ -1,5 +1,6 @@
 //! The poll thread.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -237,9 +238,13 @@ impl Poller {
     }
 
     fn forward_hints(&self) {
-        let Some(latest) = self.hints.try_iter().last() else { return };
+        let latest: BTreeMap<(String, i32), i64> =
+            self.hints.try_iter().flatten().map(|(topic, partition, offset)| ((topic, partition), offset)).collect();
+        if latest.is_empty() {
+            return;
+        }
         let mut list = TopicPartitionList::new();
-        for (topic, partition, offset) in &latest {
+        for ((topic, partition), offset) in &latest {
             let added = list.add_partition_offset(topic, *partition, rdkafka::Offset::Offset(*offset));
             debug_assert!(added.is_ok(), "an offset of the lake is a valid offset");
         }

@@ -59,6 +59,8 @@ pub struct Definition {
     pub grouping_sets: Vec<usize>,
     /// Most groups that one window of a grouping set publishes.
     pub groups_max: usize,
+    /// Topics whose watermarks decide when its windows are final; `None`: all.
+    pub topics: Option<Vec<Arc<str>>>,
     /// Fewer events than this are `insufficient`.
     pub n_min: i64,
 }

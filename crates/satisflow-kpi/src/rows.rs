@@ -25,6 +25,9 @@ pub enum Reason {
     Retraction,
     /// Its definition is new and its history was computed.
     BackFill,
+    /// Its window has come to hold more groups than the limit: it is no longer
+    /// shown. Its sums are zero.
+    Withdrawn,
     /// It is open and changes with every event; never persisted.
     Live,
 }
@@ -37,6 +40,7 @@ impl Reason {
             Reason::Late => "late",
             Reason::Retraction => "retraction",
             Reason::BackFill => "back-fill",
+            Reason::Withdrawn => "withdrawn",
             Reason::Live => "live",
         }
     }
@@ -47,6 +51,8 @@ impl Reason {
 pub enum Status {
     /// The window holds nothing.
     Stale,
+    /// A source that it reads was waited for too long; what comes late revises it.
+    Incomplete,
     /// A finer grouping set of the window has more groups than its limit.
     OverLimit,
     /// Fewer events than the definition's minimum.
@@ -60,6 +66,7 @@ impl Status {
     pub fn as_str(self) -> &'static str {
         match self {
             Status::Stale => "stale",
+            Status::Incomplete => "incomplete",
             Status::OverLimit => "over_limit",
             Status::Insufficient => "insufficient",
             Status::Ok => "ok",
@@ -88,6 +95,8 @@ pub struct KpiRow {
     pub reason: Reason,
     /// Whether a finer grouping set has more groups than its limit.
     pub over_limit: bool,
+    /// Whether a source was waited for too long.
+    pub incomplete: bool,
     /// What it is made of.
     pub sums: Sums,
 }
@@ -117,8 +126,9 @@ const ONE: i128 = 10_000_000_000;
 const WEIGHT_TO_NUMERATOR: i128 = 10_000;
 const VALUE_UNIT: i128 = 1_000_000_000_000;
 
-/// The figures of `sums` under a definition.
-pub fn figures(definition: &Definition, sums: &Sums, over_limit: bool) -> Figures {
+/// The figures of a row under its definition.
+pub fn figures(definition: &Definition, row: &KpiRow) -> Figures {
+    let sums = &row.sums;
     let (numerator, denominator, n) = fraction(definition.metric, sums);
     let scaled = i256::from_i128(numerator).wrapping_mul(i256::from_i128(VALUE_UNIT));
     let value = divide_half_even(scaled, i256::from_i128(denominator));
@@ -131,7 +141,7 @@ pub fn figures(definition: &Definition, sums: &Sums, over_limit: bool) -> Figure
         n_eff: stats::effective_n(sums),
         se,
         interval: interval(definition.metric, sums, se),
-        status: status(definition, sums, n, over_limit),
+        status: status(definition, row, n),
     }
 }
 
@@ -166,10 +176,14 @@ fn interval(metric: Metric, sums: &Sums, se: Option<f64>) -> Option<Interval> {
     }
 }
 
-fn status(definition: &Definition, sums: &Sums, n: i64, over_limit: bool) -> Status {
-    if sums.is_zero() {
+fn status(definition: &Definition, row: &KpiRow, n: i64) -> Status {
+    if row.reason == Reason::Withdrawn {
+        Status::OverLimit
+    } else if row.sums.is_zero() {
         Status::Stale
-    } else if over_limit {
+    } else if row.incomplete {
+        Status::Incomplete
+    } else if row.over_limit {
         Status::OverLimit
     } else if n < definition.n_min {
         Status::Insufficient
@@ -263,7 +277,7 @@ impl RowsBuilder {
     pub fn append(&mut self, engine: &Engine, row: &KpiRow, computed_at: i64) {
         let plan = engine.plan();
         let definition = &plan.definitions[row.definition];
-        let figures = figures(definition, &row.sums, row.over_limit);
+        let figures = figures(definition, row);
         let second = |value, scale| decimal_text(value, scale);
         let texts = [
             definition.name.to_string(),

@@ -95,9 +95,28 @@ impl Window {
     /// The end at which the content of a pane is gone, if a row tells of it:
     /// rolling windows only.
     pub(crate) fn leave_end(&self, pane: Pane) -> Option<i64> {
+        self.length().map(|length| pane.end + length)
+    }
+
+    /// The end of the pane that a row at `end` tells the leaving of: rolling windows only.
+    pub(crate) fn left_at(&self, end: i64) -> Option<i64> {
+        self.length().map(|length| end - length)
+    }
+
+    /// Length of a rolling window, µs.
+    pub(crate) fn length(&self) -> Option<i64> {
         match &self.span {
-            WindowSpan::Rolling { length, .. } => Some(pane.end + length),
+            WindowSpan::Rolling { length, .. } => Some(*length),
             WindowSpan::Calendar { .. } | WindowSpan::All => None,
+        }
+    }
+
+    /// Most panes that one window holds.
+    pub(crate) fn panes_max(&self) -> usize {
+        match &self.span {
+            WindowSpan::Rolling { length, step } => usize::try_from(length / step).unwrap_or(usize::MAX),
+            WindowSpan::Calendar { .. } => 1,
+            WindowSpan::All => usize::MAX,
         }
     }
 

@@ -23,9 +23,12 @@ pub use maintain::Maintenance;
 
 /// Transaction of `kpis`: the version of `records` that is scored.
 pub const SCORE: &str = "satisflow/score";
-/// Transaction of `kpis`: ends up to here are published, µs.
-pub const WATERMARK: &str = "satisflow/watermark";
-/// Transaction of `kpis`: the input ended with an event of this time, µs.
-pub const CLOSED: &str = "satisflow/closed";
-/// Prefix of the transaction that says a definition's history is published.
-pub const DEFINITION: &str = "satisflow/kpi/";
+/// Prefix of a transaction of `kpis`, before a definition's fingerprint: its
+/// ends up to here are published, µs.
+pub const PUBLISHED: &str = "satisflow/published/";
+/// Prefix as above: the input ended with an event of this time, µs, and every
+/// window that held data was closed.
+pub const CLOSED: &str = "satisflow/closed/";
+/// Prefix as above: the definition was new to the lake, and its rows up to this
+/// end, µs, are back-filled.
+pub const BACKFILL: &str = "satisflow/backfill/";

@@ -4,15 +4,17 @@
 //! what enters and leaves, in decimals of 76 digits, and have to equal the
 //! published rows to the last digit.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
 use arrow::util::display::array_value_to_string;
 use datafusion::catalog::MemTable;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use satisflow_catalog::{Catalog, Measure};
 use satisflow_kpi::{CalendarUnit, Definition, Metric, Window, WindowSpan};
-use satisflow_lake::{CLOSED, Lake, SCORE, WATERMARK};
+use satisflow_lake::{CLOSED, Lake, PUBLISHED, SCORE};
 
 use crate::error::PipelineError;
 
@@ -51,9 +53,16 @@ pub struct AuditReport {
 /// An audit of a lake under a catalog.
 pub struct Audit {
     catalog: Arc<Catalog>,
-    watermark: i64,
-    closed: Option<i64>,
+    /// Fingerprint to what is published.
+    frontiers: BTreeMap<Arc<str>, Published>,
     version: u64,
+}
+
+/// Up to where a definition is published, µs.
+struct Published {
+    watermark: i64,
+    /// The input has ended with an event of this time: the windows around it are closed.
+    closed: Option<i64>,
 }
 
 /// Accepted events with what decides whether they count. SQL as printed.
@@ -75,18 +84,22 @@ impl Audit {
     /// When the lake can't be read.
     pub async fn new(lake: &Lake, catalog: Arc<Catalog>) -> Result<Audit, PipelineError> {
         let scored = lake.kpi_transaction(SCORE).await?;
-        Ok(Audit {
-            catalog,
-            watermark: lake.kpi_transaction(WATERMARK).await?.unwrap_or(i64::MIN),
-            closed: lake.kpi_transaction(CLOSED).await?,
-            version: scored.and_then(|v| u64::try_from(v).ok()).unwrap_or(0),
-        })
+        let mut frontiers = BTreeMap::new();
+        for definition in &catalog.plan.definitions {
+            let fingerprint = &definition.fingerprint;
+            let watermark = lake.kpi_transaction(&format!("{PUBLISHED}{fingerprint}")).await?.unwrap_or(i64::MIN);
+            let closed = lake.kpi_transaction(&format!("{CLOSED}{fingerprint}")).await?;
+            frontiers.insert(Arc::clone(fingerprint), Published { watermark, closed });
+        }
+        Ok(Audit { catalog, frontiers, version: scored.and_then(|v| u64::try_from(v).ok()).unwrap_or(0) })
     }
 
     /// The SQL of the whole audit.
     pub fn sql(&self) -> Vec<String> {
         let mut all = vec![format!("CREATE TABLE resolved AS\n{RESOLVED}")];
-        all.extend(self.series().into_iter().map(|(definition, window, set)| self.compare(definition, window, &set)));
+        all.extend(
+            self.series().into_iter().map(|(definition, window, set)| self.compare(definition, window, &set, true)),
+        );
         all
     }
 
@@ -102,11 +115,16 @@ impl Audit {
         materialise(&context, "resolved", RESOLVED).await?;
         materialise(&context, "published", "SELECT * FROM kpis").await?;
         let mut report = AuditReport::default();
+        let mut groups: BTreeMap<Vec<usize>, u64> = BTreeMap::new();
         for (definition, window, set) in self.series() {
             if only.is_some_and(|name| *definition.name != *name) {
                 continue;
             }
-            let sql = self.compare(definition, window, &set);
+            if !groups.contains_key(&set) {
+                groups.insert(set.clone(), self.groups(&context, &set).await?);
+            }
+            let may_exceed = groups.get(&set).is_some_and(|groups| *groups > definition.groups_max as u64);
+            let sql = self.compare(definition, window, &set, may_exceed);
             let found = context.sql(&sql).await?.collect().await?;
             self.add(&mut report, definition, window, &set, &found)?;
         }
@@ -160,14 +178,30 @@ impl Audit {
         Ok(())
     }
 
+    /// Number of groups of a grouping set in all events.
+    async fn groups(&self, context: &SessionContext, set: &[usize]) -> Result<u64, PipelineError> {
+        let dimensions: Vec<String> = set.iter().map(|d| self.dimension(*d)).collect();
+        let listed = if dimensions.is_empty() { "1 AS one".to_owned() } else { dimensions.join(", ") };
+        let sql = format!("SELECT count(*) AS groups FROM (SELECT DISTINCT {listed} FROM resolved)");
+        let counted = context.sql(&sql).await?.collect().await?;
+        let count = counted.first().map(|batch| batch["groups"].as_primitive::<Int64Type>().value(0));
+        Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
+    }
+
+    fn dimension(&self, index: usize) -> String {
+        let dimension = &self.catalog.dimensions[index];
+        format!("coalesce(CAST({} AS VARCHAR), '(none)') AS {}", dimension.sql, quoted(&dimension.name))
+    }
+
     fn set_name(&self, set: &[usize]) -> String {
         let names: Vec<&str> = set.iter().map(|d| &*self.catalog.dimensions[*d].name).collect();
         names.join(",")
     }
 
     /// The comparison of one KPI, window and grouping set: a row for each
-    /// expected or published row, `what` empty where they agree.
-    fn compare(&self, definition: &Definition, window: &Window, set: &[usize]) -> String {
+    /// expected or published row, `what` empty where they agree. Ends with more
+    /// groups than the limit are looked for where there `may_exceed` be any.
+    fn compare(&self, definition: &Definition, window: &Window, set: &[usize], may_exceed: bool) -> String {
         let names: Vec<String> = set.iter().map(|d| quoted(&self.catalog.dimensions[*d].name)).collect();
         let listed: String = names.iter().map(|name| format!("{name}, ")).collect();
         let same: String = names.iter().map(|name| format!(" AND e.{name} = p.{name}")).collect();
@@ -184,21 +218,23 @@ WITH measured AS (
   SELECT {listed}window_end,
 {sums}
   FROM changes GROUP BY {listed}window_end
+), running AS (
+  SELECT {listed}window_end,
+{running}
+  FROM totals
 ), expected AS (
   SELECT {listed}window_end, {n} AS n, {numerator} AS numerator, {denominator} AS denominator,
          w, wx, ww, wwx, wwxx
-  FROM (SELECT {listed}window_end,
-{running}
-        FROM totals)
-  WHERE window_end <= {frontier}
+  FROM {limited}
+  WHERE window_end <= {frontier}{within}
 ), current AS (
   SELECT * FROM (
-    SELECT {listed}CAST(window_end AS BIGINT) AS window_end, n, value, numerator, denominator,
+    SELECT {listed}CAST(window_end AS BIGINT) AS window_end, n, value, numerator, denominator, reason,
            sum_w, sum_wx, sum_w2, sum_w2x, sum_w2x2,
            row_number() OVER (PARTITION BY {listed}window_end ORDER BY revision DESC) AS newest
     FROM published
     WHERE kpi = '{kpi}' AND fingerprint = '{fingerprint}' AND window_name = '{window}' AND grouping_set = '{set}')
-  WHERE newest = 1
+  WHERE newest = 1 AND reason <> 'withdrawn'
 )
 SELECT {group} AS group_text,
        CAST(to_timestamp_micros(coalesce(e.window_end, p.window_end)) AS VARCHAR) AS end_time,
@@ -224,8 +260,11 @@ FROM expected e FULL OUTER JOIN current p ON e.window_end = p.window_end{same}",
             measured = self.measured(definition.metric, set),
             changes = changes(&window.span, &listed),
             sums = lines(|c| format!("         sum({c}) AS {c}")),
-            running = lines(|c| format!("             {}", running(&window.span, &names, c))),
-            frontier = self.frontier(&window.span),
+            running = lines(|c| format!("         {}", running(&window.span, &names, c))),
+            limited = if names.is_empty() || !may_exceed { "running".to_owned() } else { limited(&window.span, &names) },
+            within =
+                if names.is_empty() || !may_exceed { String::new() } else { format!(" AND groups <= {}", definition.groups_max) },
+            frontier = self.frontier(definition, &window.span),
             kpi = definition.name.replace('\'', "''"),
             fingerprint = definition.fingerprint,
             window = window.name.replace('\'', "''"),
@@ -245,11 +284,7 @@ FROM expected e FULL OUTER JOIN current p ON e.window_end = p.window_end{same}",
 
     /// What each selected event adds; 0 where it only leaves a trace.
     fn measure(&self, measure: &Measure, set: &[usize], base: bool) -> String {
-        let dimensions: String = set
-            .iter()
-            .map(|d| &self.catalog.dimensions[*d])
-            .map(|d| format!("coalesce(CAST({} AS VARCHAR), '(none)') AS {}, ", d.sql, quoted(&d.name)))
-            .collect();
+        let dimensions: String = set.iter().map(|d| format!("{}, ", self.dimension(*d))).collect();
         let names: String = set.iter().map(|d| format!("{}, ", quoted(&self.catalog.dimensions[*d].name))).collect();
         let (key, first) = match &measure.first_per {
             None => ("NULL".to_owned(), "counting"),
@@ -286,9 +321,11 @@ FROM expected e FULL OUTER JOIN current p ON e.window_end = p.window_end{same}",
     }
 
     /// Ends up to here are published.
-    fn frontier(&self, span: &WindowSpan) -> String {
-        let watermark = self.watermark;
-        match self.closed {
+    fn frontier(&self, definition: &Definition, span: &WindowSpan) -> String {
+        let Some(Published { watermark, closed }) = self.frontiers.get(&definition.fingerprint) else {
+            return i64::MIN.to_string();
+        };
+        match closed {
             None => watermark.to_string(),
             Some(closed) => format!(
                 "greatest({watermark}, (SELECT max({}) FROM resolved WHERE CAST(event_time AS BIGINT) <= {closed}))",
@@ -344,6 +381,24 @@ fn running(span: &WindowSpan, names: &[String], column: &str) -> String {
     match span {
         WindowSpan::Calendar { .. } => column.to_owned(),
         _ => format!("sum({column}) OVER ({partition}ORDER BY window_end) AS {column}"),
+    }
+}
+
+/// `running` with the number of groups that have content at each end. An end
+/// with more of them than the limit has no rows. A group has its content from
+/// one of its rows to the next.
+fn limited(span: &WindowSpan, names: &[String]) -> String {
+    const FILLED: &str = "CASE WHEN n + base_n > 0 THEN 1 ELSE 0 END";
+    match span {
+        WindowSpan::Calendar { .. } => {
+            format!("(SELECT *, sum({FILLED}) OVER (PARTITION BY window_end) AS groups FROM running)")
+        }
+        _ => format!(
+            "(SELECT *, sum(change) OVER (ORDER BY window_end) AS groups
+        FROM (SELECT *, {FILLED} - lag({FILLED}, 1, 0) OVER (PARTITION BY {} ORDER BY window_end) AS change
+              FROM running))",
+            names.join(", ")
+        ),
     }
 }
 

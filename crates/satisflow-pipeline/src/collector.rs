@@ -179,6 +179,11 @@ impl Collector {
         Ok(())
     }
 
+    /// Whether everything taken of a partition is committed.
+    pub(crate) fn is_settled(&self, topic: &str, partition: i32) -> bool {
+        self.cursors.get(&(topic.to_owned(), partition)).is_some_and(|cursor| cursor.counted == 0 && !cursor.lost)
+    }
+
     /// When the next flush is due, if rows wait.
     pub(crate) fn due(&self) -> Option<Instant> {
         let full = self.rows >= self.flush.rows_max || self.bytes >= self.flush.bytes_max;

@@ -160,7 +160,7 @@ impl Board {
                     kpi: plan.definitions[row.definition].name.to_string(),
                     window: self.window.clone(),
                     group: group_text(engine, row),
-                    figures: figures(&plan.definitions[row.definition], &row.sums, row.over_limit),
+                    figures: figures(&plan.definitions[row.definition], row),
                 })
                 .collect();
             rows.sort_by(|a, b| (&a.kpi, a.group != "total", &a.group).cmp(&(&b.kpi, b.group != "total", &b.group)));
@@ -243,7 +243,7 @@ impl KpiGauges {
     fn show_row(&self, engine: &Engine, state: &str, row: &KpiRow) {
         let plan = engine.plan();
         let definition = &plan.definitions[row.definition];
-        let figures = figures(definition, &row.sums, row.over_limit);
+        let figures = figures(definition, row);
         let set = engine.set_name(row.set);
         let mut labels: Vec<&str> = vec![&definition.name, &plan.windows[row.window].name, state, &set];
         let values = engine.group_values(row);

@@ -11,15 +11,16 @@ use std::time::{Duration, Instant};
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
-use futures::TryStreamExt;
 use satisflow_catalog::{Catalog, Evaluator};
-use satisflow_kpi::{Arrival, Engine, Frontier, Identities, KpiRow, Position, RowKey, RowsBuilder, Sign};
-use satisflow_lake::{CLOSED, CommitError, DEFINITION, KpisCommit, Lake, SCORE, WATERMARK};
+use satisflow_kpi::{Arrival, Engine, Frontier, Identities, KpiRow, Position, RowsBuilder, Sign};
+use satisflow_lake::{BACKFILL, CLOSED, CommitError, KpisCommit, Lake, PUBLISHED, SCORE};
 
 use crate::error::PipelineError;
-use crate::live::{Scored, SharedScored};
+use crate::live::SharedScored;
 use crate::metrics::PipelineMetrics;
-use crate::watermark::Watermark;
+use crate::watermark::Watermarks;
+
+mod rebuild;
 
 /// Transaction of `kpis` that every scorer's commit moves by one.
 const SEQUENCE: &str = "satisflow/score/sequence";
@@ -41,21 +42,31 @@ enum Role {
     Standby { sequence: Option<i64>, since: Instant },
 }
 
+/// What the lake's transactions say of a definition.
+#[derive(Debug, Clone, Copy, Default)]
+struct DefinitionRecord {
+    /// Ends up to here are published, µs.
+    published: Option<i64>,
+    /// Time of the last event when its windows were closed, µs.
+    closed: Option<i64>,
+    /// Its history up to here is back-filled, µs.
+    backfill: Option<i64>,
+}
+
 pub(crate) struct Scorer {
     lake: Arc<Lake>,
     catalog: Arc<Catalog>,
     evaluator: Evaluator,
     metrics: PipelineMetrics,
-    pub(crate) watermark: Watermark,
+    pub(crate) watermarks: Watermarks,
     shared: SharedScored,
     identities: Identities,
     /// This process's own commits, so that they are not read back.
     own: BTreeMap<u64, Vec<RecordBatch>>,
     scored: u64,
     sequence: Option<i64>,
-    closed: Option<i64>,
-    /// Up to where each definition is published, by its fingerprint.
-    published: BTreeMap<Arc<str>, i64>,
+    /// What is on record of each definition.
+    records: Vec<DefinitionRecord>,
     recorded: (u64, Instant),
     last_computed: i64,
     role: Role,
@@ -66,7 +77,7 @@ impl Scorer {
         lake: Arc<Lake>,
         catalog: Arc<Catalog>,
         metrics: PipelineMetrics,
-        watermark: Watermark,
+        watermarks: Watermarks,
         shared: SharedScored,
     ) -> Result<Scorer, PipelineError> {
         Ok(Scorer {
@@ -74,81 +85,17 @@ impl Scorer {
             lake,
             catalog,
             metrics,
-            watermark,
+            watermarks,
             shared,
             identities: Identities::default(),
             own: BTreeMap::new(),
             scored: 0,
             sequence: None,
-            closed: None,
-            published: BTreeMap::new(),
+            records: Vec::new(),
             recorded: (0, Instant::now()),
             last_computed: 0,
             role: Role::Active,
         })
-    }
-
-    /// Builds the engine from the lake as it was last scored, so that it goes
-    /// on exactly where the published rows stop.
-    pub(crate) async fn rebuild(&mut self) -> Result<(), PipelineError> {
-        let started = Instant::now();
-        self.shared.set(None);
-        self.identities = Identities::default();
-        self.sequence = self.lake.kpi_transaction(SEQUENCE).await?;
-        self.closed = self.lake.kpi_transaction(CLOSED).await?;
-        let scored = self.lake.kpi_transaction(SCORE).await?;
-        let watermark = self.lake.kpi_transaction(WATERMARK).await?;
-        self.scored = scored.and_then(|v| u64::try_from(v).ok()).unwrap_or(0);
-        self.shared.set(Some(Scored::new(Engine::new(self.catalog.plan.clone()))));
-        let events = self.replay_scored().await?;
-        self.resume_definitions(watermark).await?;
-        if let Some(watermark) = watermark {
-            self.watermark.resume(watermark);
-            self.restore_revisions().await?;
-        }
-        self.recorded = (self.scored, Instant::now());
-        self.role = Role::Active;
-        tracing::info!(events, version = self.scored, elapsed = ?started.elapsed(), "the engine is built from the lake");
-        Ok(())
-    }
-
-    async fn replay_scored(&mut self) -> Result<usize, PipelineError> {
-        let mut stream = self.lake.read_accepted(self.scored).await?;
-        let (mut events, mut recall) = (0, Vec::new());
-        while let Some(batch) = stream.try_next().await? {
-            events += batch.num_rows();
-            recall.extend(self.apply(&batch)?);
-        }
-        self.recall(self.scored, recall).await?;
-        Ok(events)
-    }
-
-    /// A definition goes on where its own rows stop; one that has none, or whose
-    /// back-fill was interrupted, is computed from there.
-    async fn resume_definitions(&mut self, watermark: Option<i64>) -> Result<(), PipelineError> {
-        self.published.clear();
-        for definition in &self.catalog.plan.definitions {
-            let fingerprint = &definition.fingerprint;
-            let published = self.lake.kpi_transaction(&format!("{DEFINITION}{fingerprint}")).await?;
-            if let Some(until) = published {
-                self.published.insert(Arc::clone(fingerprint), until);
-                let closed = self.closed.filter(|_| published == watermark);
-                self.shared.with(|scored| scored.engine.resume(fingerprint, Frontier { watermark: until, closed }))?;
-            }
-            if watermark.is_some() && published != watermark {
-                tracing::info!(kpi = %definition.name, "a new definition: its history is computed from the lake");
-                self.shared.with(|scored| scored.engine.mark_backfill(fingerprint));
-            }
-        }
-        Ok(())
-    }
-
-    async fn restore_revisions(&mut self) -> Result<(), PipelineError> {
-        let mut stream = self.lake.read_kpis().await?;
-        while let Some(batch) = stream.try_next().await? {
-            self.shared.with(|scored| restore(&mut scored.engine, &batch));
-        }
-        Ok(())
     }
 
     /// Takes over publishing: whoever published before finds the sequence moved.
@@ -203,7 +150,7 @@ impl Scorer {
         }
         let now = Instant::now();
         for (topic, partition, latest) in latest_by_partition(events) {
-            self.watermark.observe(&topic, partition, latest, now);
+            self.watermarks.observe(&topic, partition, latest, now);
         }
         let resolution = self.identities.resolve(&arrivals(events));
         let measured = self.evaluator.evaluate(events)?;
@@ -227,34 +174,45 @@ impl Scorer {
 
     /// Publishes what is final at this moment. `clock` in µs.
     pub(crate) async fn publish(&mut self, clock: i64) -> Result<(), PipelineError> {
-        let watermark = self.watermark.at(Instant::now(), clock);
-        self.metrics.watermark_seconds.set(watermark.max(0) / 1_000_000);
-        self.publish_to(Frontier { watermark, closed: self.closed }, clock, false).await
+        let target = self.frontiers(clock);
+        let least = target.iter().map(|frontier| frontier.watermark).min().unwrap_or(0);
+        self.metrics.watermark_seconds.set(least.max(0) / 1_000_000);
+        self.publish_to(&target, clock, false).await
+    }
+
+    fn frontiers(&mut self, clock: i64) -> Vec<Frontier> {
+        let mut frontiers = self.watermarks.frontiers(Instant::now(), clock);
+        frontiers.iter_mut().zip(&self.records).for_each(|(frontier, record)| frontier.closed = record.closed);
+        frontiers
     }
 
     /// Publishes every window that holds data: the input has ended.
     pub(crate) async fn close(&mut self, clock: i64) -> Result<(), PipelineError> {
         let last = self.shared.with(|scored| scored.engine.last_event());
-        let watermark = self.watermark.at(Instant::now(), clock).max(last.unwrap_or(i64::MIN));
-        self.watermark.resume(watermark);
-        self.closed = self.closed.max(last);
-        self.publish_to(Frontier { watermark, closed: self.closed }, clock, true).await
+        for definition in 0..self.records.len() {
+            self.watermarks.resume(definition, last.unwrap_or(i64::MIN));
+            let closed = &mut self.records[definition].closed;
+            *closed = (*closed).max(last);
+        }
+        // Nothing more comes: what is there is complete.
+        let target = self.frontiers(clock).into_iter().map(|f| Frontier { complete: i64::MAX, ..f });
+        self.publish_to(&target.collect::<Vec<_>>(), clock, true).await
     }
 
     /// Puts on record what is scored, rows or not.
     pub(crate) async fn record(&mut self, clock: i64) -> Result<(), PipelineError> {
-        let watermark = self.watermark.at(Instant::now(), clock);
-        self.publish_to(Frontier { watermark, closed: self.closed }, clock, true).await
+        let target = self.frontiers(clock);
+        self.publish_to(&target, clock, true).await
     }
 
-    async fn publish_to(&mut self, target: Frontier, clock: i64, force: bool) -> Result<(), PipelineError> {
+    async fn publish_to(&mut self, target: &[Frontier], clock: i64, force: bool) -> Result<(), PipelineError> {
         let mut rows: Vec<KpiRow> = Vec::new();
         loop {
             let (step, last) = self.next_step(target);
-            rows.extend(self.shared.with(|scored| scored.engine.advance(step))?);
+            rows.extend(self.shared.with(|scored| scored.engine.advance(&step))?);
             let idle = rows.is_empty() && !force && !self.record_is_due();
             if (last && !idle) || rows.len() >= ROWS_COMMIT_MAX {
-                if !self.commit(&rows, Some(step), clock).await? {
+                if !self.commit(&rows, Some(&step), clock).await? {
                     return Ok(());
                 }
                 rows.clear();
@@ -271,34 +229,47 @@ impl Scorer {
     }
 
     /// The next part of a publication, and whether it is the last.
-    fn next_step(&self, target: Frontier) -> (Frontier, bool) {
-        let due = self.shared.with(|scored| scored.engine.next_due()).unwrap_or(i64::MAX);
-        let step = due.saturating_add(STEP_MICROS);
-        if step >= target.watermark {
-            return (target, true);
+    fn next_step(&self, target: &[Frontier]) -> (Vec<Frontier>, bool) {
+        let due = self.shared.with(|scored| {
+            let due =
+                |(index, to): (usize, &Frontier)| scored.engine.next_due(index).filter(|end| *end <= to.watermark);
+            target.iter().enumerate().filter_map(due).min()
+        });
+        let step = due.map_or(i64::MAX, |end| end.saturating_add(STEP_MICROS));
+        if target.iter().all(|to| to.watermark <= step) {
+            return (target.to_vec(), true);
         }
-        (Frontier { watermark: step, closed: None }, false)
+        let part = |to: &Frontier| Frontier { watermark: to.watermark.min(step), closed: None, ..*to };
+        (target.iter().map(part).collect(), false)
     }
 
     /// Commits rows; `false` when another scorer has taken over.
-    async fn commit(&mut self, rows: &[KpiRow], frontier: Option<Frontier>, clock: i64) -> Result<bool, PipelineError> {
+    async fn commit(
+        &mut self,
+        rows: &[KpiRow],
+        frontiers: Option<&[Frontier]>,
+        clock: i64,
+    ) -> Result<bool, PipelineError> {
         let timer = self.metrics.score_seconds.start_timer();
         // Later than every earlier row, also when the clock jumps back.
         let computed = clock.max(self.last_computed + 1);
         self.last_computed = computed;
         let batch = self.shared.with(|scored| to_batch(&scored.engine, rows, computed))?;
         let next = self.sequence.unwrap_or(0) + 1;
-        let transactions = self.transactions(frontier, next);
+        let records = frontiers.map_or(self.records.clone(), |to| self.moved(to));
+        let transactions = self.transactions(frontiers.is_some(), &records, next);
         let commit = KpisCommit {
             commit_id: uuid::Uuid::new_v4().to_string(),
             batches: batch.into_iter().collect(),
-            transactions: transactions.clone(),
+            transactions,
             expect: BTreeMap::from([(SEQUENCE.to_owned(), self.sequence)]),
         };
         match self.lake.commit_kpis(commit).await {
             Ok(_) => {
                 timer.observe_duration();
-                self.committed(rows, &transactions);
+                self.sequence = Some(next);
+                self.records = records;
+                self.committed(rows);
                 Ok(true)
             }
             Err(error @ CommitError::Fenced { .. }) => {
@@ -310,31 +281,35 @@ impl Scorer {
         }
     }
 
-    /// What a commit puts on record. Frontiers never go back: while a new
-    /// definition catches up, the others stay where they are.
-    fn transactions(&self, frontier: Option<Frontier>, sequence: i64) -> BTreeMap<String, i64> {
+    /// Where the definitions stand after a publication. They never go back:
+    /// while a new definition catches up, the others stay where they are.
+    fn moved(&self, frontiers: &[Frontier]) -> Vec<DefinitionRecord> {
+        let moved = |(record, to): (&DefinitionRecord, &Frontier)| DefinitionRecord {
+            published: record.published.max(Some(to.watermark)),
+            closed: to.closed.or(record.closed),
+            ..*record
+        };
+        self.records.iter().zip(frontiers).map(moved).collect()
+    }
+
+    /// What a commit puts on record.
+    fn transactions(&self, moved: bool, records: &[DefinitionRecord], sequence: i64) -> BTreeMap<String, i64> {
         let mut all = BTreeMap::from([(SEQUENCE.to_owned(), sequence)]);
-        let Some(frontier) = frontier else { return all };
-        all.insert(SCORE.to_owned(), i64::try_from(self.scored).unwrap_or(i64::MAX));
-        all.extend(frontier.closed.map(|closed| (CLOSED.to_owned(), closed)));
-        let mut highest = frontier.watermark;
-        for definition in &self.catalog.plan.definitions {
-            let before = self.published.get(&definition.fingerprint).copied();
-            let until = before.map_or(frontier.watermark, |before| before.max(frontier.watermark));
-            highest = highest.max(until);
-            all.insert(format!("{DEFINITION}{}", definition.fingerprint), until);
+        if !moved {
+            return all;
         }
-        all.insert(WATERMARK.to_owned(), highest);
+        all.insert(SCORE.to_owned(), i64::try_from(self.scored).unwrap_or(i64::MAX));
+        for (definition, record) in self.catalog.plan.definitions.iter().zip(records) {
+            let values = [(PUBLISHED, record.published), (CLOSED, record.closed), (BACKFILL, record.backfill)];
+            let named = |(prefix, value): (&str, Option<i64>)| {
+                value.map(|value| (format!("{prefix}{}", definition.fingerprint), value))
+            };
+            all.extend(values.into_iter().filter_map(named));
+        }
         all
     }
 
-    fn committed(&mut self, rows: &[KpiRow], transactions: &BTreeMap<String, i64>) {
-        self.sequence = transactions.get(SEQUENCE).copied();
-        for definition in &self.catalog.plan.definitions {
-            if let Some(until) = transactions.get(&format!("{DEFINITION}{}", definition.fingerprint)) {
-                self.published.insert(Arc::clone(&definition.fingerprint), *until);
-            }
-        }
+    fn committed(&mut self, rows: &[KpiRow]) {
         self.recorded = (self.scored, Instant::now());
         self.metrics.kpi_rows.inc_by(rows.len() as u64);
         self.metrics.restatements.inc_by(rows.iter().filter(|row| row.revision > 1).count() as u64);
@@ -414,26 +389,4 @@ fn arrivals(events: &RecordBatch) -> Vec<Arrival> {
             }
         })
         .collect()
-}
-
-/// Sets revisions above 1; each row raises its key's revision to its own.
-fn restore(engine: &mut Engine, rows: &RecordBatch) {
-    use arrow::array::Array;
-    let text = |name: &str| rows[name].as_string::<i32>().clone();
-    let (fingerprint, window, set) = (text("fingerprint"), text("window_name"), text("grouping_set"));
-    let revision = rows["revision"].as_primitive::<Int64Type>();
-    let end = rows["window_end"].as_primitive::<TimestampMicrosecondType>();
-    for row in (0..rows.num_rows()).filter(|row| revision.value(*row) > 1) {
-        let names = set.value(row).split(',').filter(|name| !name.is_empty());
-        let columns: Vec<_> =
-            names.filter_map(|name| rows.column_by_name(name)).map(|c| c.as_string::<i32>().clone()).collect();
-        let key = RowKey {
-            fingerprint: fingerprint.value(row),
-            window: window.value(row),
-            grouping_set: set.value(row),
-            values: columns.iter().map(|c| if c.is_valid(row) { c.value(row) } else { "" }).collect(),
-            end: end.value(row),
-        };
-        engine.restore_revision(&key, u32::try_from(revision.value(row)).unwrap_or(u32::MAX));
-    }
 }

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use satisflow_catalog::Catalog;
 use satisflow_config::{Config, TimeMode};
-use satisflow_kafka::{KafkaConfig, KafkaSource, PartitionProgress, PositionSource, SourceEvent};
+use satisflow_kafka::{
+    KafkaConfig, KafkaSource, PartitionEnd, PartitionEnds, PartitionProgress, PositionSource, SourceEvent,
+};
 use satisflow_lake::Lake;
 use satisflow_model::Decoder;
-use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::mpsc::{Receiver, Sender, WeakSender, channel};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +20,7 @@ use crate::error::PipelineError;
 use crate::live::{KpiGauges, LiveKpis, Now, Scored, SharedScored};
 use crate::metrics::PipelineMetrics;
 use crate::scorer::Scorer;
-use crate::watermark::Watermark;
+use crate::watermark::{WatermarkRules, Watermarks};
 
 /// The current time, µs since the epoch.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -29,6 +31,8 @@ const SCORER_QUEUE_MAX: usize = 64;
 const TICK: Duration = Duration::from_millis(200);
 /// How often other processes' commits are looked for.
 const REFRESH: Duration = Duration::from_secs(1);
+/// How often the broker is asked for the ends of all partitions.
+const ENDS_INTERVAL: Duration = Duration::from_secs(1);
 /// Reports of being at the end before `exit_at_end` believes it.
 const END_REPORTS: u32 = 3;
 
@@ -53,8 +57,13 @@ pub struct ServiceParts {
 enum ScorerInput {
     Committed(Committed),
     Progress(Vec<PartitionProgress>),
-    Own(Vec<(String, i32)>, bool),
-    Finish { close: bool },
+    /// Every partition, whoever reads it.
+    Ends(Vec<PartitionEnd>),
+    /// Partitions that were assigned, or else revoked.
+    Moved(Vec<(String, i32)>, bool),
+    Finish {
+        close: bool,
+    },
 }
 
 impl ServiceParts {
@@ -88,12 +97,18 @@ impl ServiceParts {
 
     pub(crate) fn scorer(&self) -> Result<Scorer, PipelineError> {
         let config = &self.config;
-        let watermark = Watermark::new(config.time, config.allowed_lateness_micros, config.idle_after);
+        let rules = WatermarkRules {
+            mode: config.time,
+            lateness: config.allowed_lateness_micros,
+            idle_after: config.idle_after,
+            holds: config.holds.clone(),
+        };
+        let topics = self.catalog.plan.definitions.iter().map(|definition| definition.topics.clone()).collect();
         Scorer::new(
             Arc::clone(&self.lake),
             Arc::clone(&self.catalog),
             self.metrics.clone(),
-            watermark,
+            Watermarks::new(rules, topics),
             self.shared.clone(),
         )
     }
@@ -170,6 +185,8 @@ impl Service {
     ) -> Result<(), PipelineError> {
         let positions = LakePositions { lake: Arc::clone(&parts.lake), runtime: tokio::runtime::Handle::current() };
         let (scorer, inputs) = channel(SCORER_QUEUE_MAX);
+        let ends = PartitionEnds::new(&kafka)?;
+        tokio::spawn(watch_ends(ends, scorer.downgrade(), stop.clone()));
         let scoring = tokio::spawn(score(parts.clone(), inputs, stop.clone()));
         let source = KafkaSource::start(kafka, Arc::new(positions), stop.clone())?;
         let collector = parts.collector();
@@ -228,7 +245,7 @@ impl Service {
                     tracing::info!(topic, partition, ?from, "partition assigned");
                 }
                 self.at_end.assign(&partitions);
-                self.tell(ScorerInput::Own(partitions, true)).await?;
+                self.tell(ScorerInput::Moved(partitions, true)).await?;
             }
             SourceEvent::Revoked { partitions, done } => {
                 self.flush(source).await?;
@@ -239,9 +256,9 @@ impl Service {
                 }
                 // The poll thread may have stopped waiting; the lake guards what follows.
                 let _ = done.send(());
-                self.tell(ScorerInput::Own(partitions, false)).await?;
+                self.tell(ScorerInput::Moved(partitions, false)).await?;
             }
-            SourceEvent::Progress(progress) => self.progress(progress).await?,
+            SourceEvent::Progress(progress) => self.progress(progress, source).await?,
             SourceEvent::Gap { topic, partition, from, to } => {
                 tracing::error!(topic, partition, from, to, "records were removed by retention before they were read");
                 self.collector.gap(&topic, partition, from, to, clock);
@@ -254,12 +271,16 @@ impl Service {
         Ok(())
     }
 
-    async fn progress(&mut self, progress: Vec<PartitionProgress>) -> Result<(), PipelineError> {
+    async fn progress(&mut self, progress: Vec<PartitionProgress>, source: &KafkaSource) -> Result<(), PipelineError> {
         for p in progress.iter().filter(|p| p.end >= 0) {
             let partition = p.partition.to_string();
             let lag = self.parts.metrics.lag.with_label_values(&[&p.topic, &partition]);
             lag.set((p.end - p.position.max(0)).max(0));
         }
+        // Markers of transactions lie behind the last record: the group's offset
+        // says that they were passed, to lag tools and to another process's scorer.
+        let passed = progress.iter().filter(|p| p.at_end && self.collector.is_settled(&p.topic, p.partition));
+        source.commit_hint(passed.map(|p| (p.topic.clone(), p.partition, p.end)).collect());
         if self.at_end.progress(&progress) && self.exit_at_end {
             self.stop.cancel();
         }
@@ -276,6 +297,29 @@ impl Service {
         let queued = SCORER_QUEUE_MAX - self.scorer.capacity();
         self.parts.metrics.scorer_queue.set(i64::try_from(queued).unwrap_or(0));
         self.scorer.send(input).await.map_err(|_| PipelineError::Task("scorer"))
+    }
+}
+
+/// Tells the scorer of partitions that other processes read.
+async fn watch_ends(ends: PartitionEnds, scorer: WeakSender<ScorerInput>, stop: CancellationToken) {
+    let ends = Arc::new(ends);
+    loop {
+        let asked = Arc::clone(&ends);
+        match tokio::task::spawn_blocking(move || asked.fetch()).await {
+            Ok(Ok(found)) => {
+                let Some(scorer) = scorer.upgrade() else { return };
+                if scorer.send(ScorerInput::Ends(found)).await.is_err() {
+                    return;
+                }
+            }
+            // The source says what is wrong with the broker.
+            Ok(Err(error)) => tracing::debug!(%error, "the ends of the partitions are not known"),
+            Err(_) => return,
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(ENDS_INTERVAL) => {}
+        }
     }
 }
 
@@ -342,11 +386,16 @@ fn take(scorer: &mut Scorer, input: ScorerInput) -> Option<bool> {
         ScorerInput::Committed(committed) => scorer.remember(committed.version, committed.accepted),
         ScorerInput::Progress(progress) => {
             for p in progress {
-                scorer.watermark.progress(&p.topic, p.partition, p.at_end, now);
+                scorer.watermarks.progress(&p.topic, p.partition, p.at_end, now);
             }
         }
-        ScorerInput::Own(partitions, own) => {
-            partitions.iter().for_each(|(topic, partition)| scorer.watermark.own(topic, *partition, own, now));
+        ScorerInput::Ends(ends) => {
+            for end in ends {
+                scorer.watermarks.foreign(&end.topic, end.partition, end.at_end, now);
+            }
+        }
+        ScorerInput::Moved(partitions, own) => {
+            partitions.iter().for_each(|(topic, partition)| scorer.watermarks.moved(topic, *partition, own, now));
         }
         ScorerInput::Finish { close } => return Some(close),
     }

@@ -132,7 +132,7 @@ fn current(schema: &Schema) -> String {
         "SELECT {columns} FROM (SELECT *, \
          row_number() OVER (PARTITION BY {key}, fingerprint, window_end ORDER BY revision DESC) AS newest, \
          first_value(fingerprint) OVER (PARTITION BY kpi ORDER BY computed_at DESC) AS active \
-         FROM kpis_internal) AS k WHERE newest = 1 AND fingerprint = active",
+         FROM kpis_internal) AS k WHERE newest = 1 AND fingerprint = active AND reason <> 'withdrawn'",
         columns = all_columns(schema),
         key = series_key(schema)
     )
@@ -203,7 +203,7 @@ impl TableProvider for AsOf {
         _filters: &[Expr],
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        use datafusion::functions_window::expr_fn::row_number;
+        use datafusion::functions_window::expr_fn::{first_value, row_number};
         use datafusion::logical_expr::ExprFunctionExt;
         let schema = self.schema();
         let key = schema.fields().iter().map(|f| f.name().as_str()).take_while(|name| *name != "window_start");
@@ -214,6 +214,11 @@ impl TableProvider for AsOf {
             .order_by(vec![col("revision").sort(false, false)])
             .build()?
             .alias("place");
+        let active = first_value(col("fingerprint"))
+            .partition_by(vec![col("kpi")])
+            .order_by(vec![col("computed_at").sort(false, false)])
+            .build()?
+            .alias("active");
         let time = cast(lit(self.time.clone()), self.time.data_type());
         let mut columns: Vec<Expr> = schema.fields().iter().map(|f| ident(f.name())).collect();
         if let Some(indexes) = projection {
@@ -222,7 +227,9 @@ impl TableProvider for AsOf {
         let plan = LogicalPlanBuilder::scan("kpis", provider_as_source(Arc::clone(&self.kpis)), None)?
             .filter(col("computed_at").lt_eq(time))?
             .window(vec![place])?
-            .filter(col("place").eq(lit(1u64)))?
+            .window(vec![active])?
+            .filter(col("place").eq(lit(1u64)).and(col("fingerprint").eq(col("active"))))?
+            .filter(col("reason").not_eq(lit("withdrawn")))?
             .project(columns)?
             .build()?;
         let Some(state) = session.as_any().downcast_ref::<datafusion::execution::SessionState>() else {

@@ -79,7 +79,7 @@ fn rounded(numerator: i128, denominator: i128) -> String {
     decimal(quotient, 12)
 }
 
-fn line(kpi: &str, parts: &[(i128, i128)], base: &[(i128, i128)]) -> String {
+fn line(kpi: &str, parts: &[(i128, i128)], base: &[(i128, i128)], over: bool) -> String {
     let sum = |f: &dyn Fn(i128, i128) -> i128| parts.iter().map(|(w, x)| f(*w, *x)).sum::<i128>();
     let positive = |list: &[(i128, i128)]| list.iter().filter(|(w, _)| *w > 0).count() as i128;
     let (w, wx) = (sum(&|w, _| w), sum(&|w, x| w * x));
@@ -99,8 +99,18 @@ fn line(kpi: &str, parts: &[(i128, i128)], base: &[(i128, i128)]) -> String {
         decimal(sum(&|w, _| w * w), 12),
         decimal(sum(&|w, x| w * w * x), 16),
         decimal(sum(&|w, x| w * w * x * x), 20),
+        status(positive(parts) == 0 && positive(base) == 0, over, n).to_owned(),
     ]
     .join("|")
+}
+
+fn status(empty: bool, over: bool, n: i128) -> &'static str {
+    match (empty, over, n) {
+        (true, ..) => "stale",
+        (_, true, _) => "over_limit",
+        (_, _, 0 | 1) => "insufficient",
+        _ => "ok",
+    }
 }
 
 fn group(set: &str, event: &Event) -> String {
@@ -126,31 +136,59 @@ fn sold(event: &Event) -> Option<(i128, i128)> {
     event.units.map(|x| (1_000_000, i128::from(x)))
 }
 
+const SETS: [&str; 3] = ["", "department", "department,channel"];
+
+/// Who counts for one KPI.
+struct Kpi<'a> {
+    counted: &'a [Event],
+    counting: &'a [Event],
+    measure: Measure,
+    base: Option<Measure>,
+}
+
+impl Kpi<'_> {
+    fn parts(&self, here: impl Fn(&Event) -> bool) -> [Vec<(i128, i128)>; 2] {
+        let of = |events: &[Event], measure: Measure| {
+            events.iter().filter(|e| here(e)).filter_map(measure).collect::<Vec<_>>()
+        };
+        [of(self.counted, self.measure), self.base.map_or(Vec::new(), |base| of(self.counting, base))]
+    }
+
+    fn groups(&self, window: &str, set: &str, end: i64) -> usize {
+        let all: BTreeSet<String> = self.counting.iter().map(|e| group(set, e)).collect();
+        let filled = |name: &&String| {
+            let parts = self.parts(|e| inside(window, e.time, end) && group(set, e) == **name);
+            parts.iter().flatten().any(|(w, _)| *w > 0)
+        };
+        all.iter().filter(filled).count()
+    }
+}
+
 /// Every row whose window ends at or before `watermark`.
-pub fn rows(events: &[Event], watermark: i64) -> BTreeMap<String, String> {
+pub fn rows(events: &[Event], watermark: i64, groups_max: usize) -> BTreeMap<String, String> {
     let counting = counting(events);
     let firsts = firsts(&counting);
-    let kpis: [(&str, &[Event], Measure, Option<Measure>); 3] = [
-        ("csat", &counting, score, None),
-        ("responses", &counting, score, None),
-        ("complaint_rate", &firsts, opening, Some(sold)),
+    let of = |counted, measure, base| Kpi { counted, counting: &counting, measure, base };
+    let kpis: [(&str, Kpi<'_>); 3] = [
+        ("csat", of(&counting, score, None)),
+        ("responses", of(&counting, score, None)),
+        ("complaint_rate", of(&firsts, opening, Some(sold))),
     ];
     let mut table = BTreeMap::new();
-    for (kpi, counted, measure, base) in kpis {
-        let selected = |e: &Event| measure(e).is_some() || base.is_some_and(|base| base(e).is_some());
-        for (window, set) in
-            ["5m", "1h", "day", "all"].iter().flat_map(|w| ["", "department", "department,channel"].map(|s| (*w, s)))
-        {
-            for event in events.iter().filter(|e| selected(e)) {
+    for (name, kpi) in &kpis {
+        let selected = |e: &&Event| (kpi.measure)(e).is_some() || kpi.base.is_some_and(|base| base(e).is_some());
+        for (window, set) in ["5m", "1h", "day", "all"].iter().flat_map(|w| SETS.map(|s| (*w, s))) {
+            for event in events.iter().filter(selected) {
                 for end in ends(window, event.time).into_iter().filter(|end| *end <= watermark) {
-                    let here = |e: &&Event| group(set, e) == group(set, event) && inside(window, e.time, end);
-                    let parts: Vec<_> = counted.iter().filter(here).filter_map(measure).collect();
-                    let base: Vec<_> = match base {
-                        Some(base) => counting.iter().filter(here).filter_map(base).collect(),
-                        None => Vec::new(),
-                    };
-                    let key = format!("{kpi}|{window}|{set}|{}|{end:020}", group(set, event));
-                    table.insert(key, line(kpi, &parts, &base));
+                    let over = |set: &&&str| kpi.groups(window, set, end) > groups_max;
+                    if over(&&set) {
+                        continue;
+                    }
+                    let finer_over = SETS.iter().skip_while(|s| **s != set).skip(1).any(|s| over(&s));
+                    let here = |e: &Event| group(set, e) == group(set, event) && inside(window, e.time, end);
+                    let [parts, base] = kpi.parts(here);
+                    let key = format!("{name}|{window}|{set}|{}|{end:020}", group(set, event));
+                    table.insert(key, line(name, &parts, &base, finer_over));
                 }
             }
         }

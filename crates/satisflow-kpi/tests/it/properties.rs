@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use proptest::sample::subsequence;
 
+use satisflow_kpi::Frontier;
+
 use crate::oracle;
 use crate::stream::{Event, MINUTE, Scorer, plan};
 
@@ -72,10 +74,10 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn rows_are_a_function_of_the_set((set, order, cuts, marks) in shuffled()) {
+    fn rows_are_a_function_of_the_set((set, order, cuts, marks) in shuffled(), groups_max in 1usize..6) {
         let mut marks = marks;
         marks.sort_unstable();
-        let mut scorer = Scorer::new(plan(1000));
+        let mut scorer = Scorer::new(plan(groups_max));
         let mut table = BTreeMap::new();
         let mut from = 0;
         for (index, cut) in cuts.iter().enumerate() {
@@ -88,30 +90,51 @@ proptest! {
         scorer.take(&order[from..]);
         let last = START + 5000 * MINUTE;
         scorer.publish(last, &mut table);
-        let differences = nonzero_difference(&table, &oracle::rows(&set, last));
+        let differences = nonzero_difference(&table, &oracle::rows(&set, last, groups_max));
         prop_assert!(differences.is_empty(), "{differences:#?}");
     }
 
     /// An engine rebuilt from the set goes on where the first one stopped.
     #[test]
-    fn a_rebuilt_engine_goes_on((set, order, _cuts, marks) in shuffled()) {
+    fn a_rebuilt_engine_goes_on((set, order, _cuts, marks) in shuffled(), groups_max in 1usize..6) {
         let half = order.len() / 2;
         let mark = START + marks.first().copied().unwrap_or(1000) * MINUTE;
         let mut table = BTreeMap::new();
-        let mut first = Scorer::new(plan(1000));
+        let mut first = Scorer::new(plan(groups_max));
         first.take(&order[..half]);
         first.publish(mark, &mut table);
-        let mut second = Scorer::new(plan(1000));
+        let mut second = Scorer::new(plan(groups_max));
         let mut earlier = order[..half].to_vec();
         earlier.reverse();
         second.take(&earlier);
         for kpi in ["csat", "complaint_rate", "responses"] {
-            second.engine.resume(kpi, satisflow_kpi::Frontier { watermark: mark, closed: None }).unwrap();
+            second.engine.resume(kpi, Frontier::at(mark)).unwrap();
         }
         second.take(&order[half..]);
         let last = START + 5000 * MINUTE;
         second.publish(last, &mut table);
-        let differences = nonzero_difference(&table, &oracle::rows(&set, last));
+        let differences = nonzero_difference(&table, &oracle::rows(&set, last, groups_max));
+        prop_assert!(differences.is_empty(), "{differences:#?}");
+    }
+
+    /// Definitions that go at different paces, some of their rows incomplete
+    /// for a while, end with the same rows.
+    #[test]
+    fn each_definition_goes_at_its_own_pace((set, order, cuts, marks) in shuffled(), groups_max in 1usize..6) {
+        let mut scorer = Scorer::new(plan(groups_max));
+        let mut table = BTreeMap::new();
+        let mut from = 0;
+        for (index, cut) in cuts.iter().enumerate() {
+            scorer.take(&order[from..*cut]);
+            from = *cut;
+            let at = |i: usize| START + marks.get((index + i) % marks.len().max(1)).copied().unwrap_or(0) * MINUTE;
+            let frontier = |i| Frontier { complete: at(i + 1), ..Frontier::at(at(i)) };
+            scorer.publish_each(&[frontier(0), frontier(1), frontier(2)], &mut table);
+        }
+        scorer.take(&order[from..]);
+        let last = START + 5000 * MINUTE;
+        scorer.publish(last, &mut table);
+        let differences = nonzero_difference(&table, &oracle::rows(&set, last, groups_max));
         prop_assert!(differences.is_empty(), "{differences:#?}");
     }
 }

@@ -1,7 +1,7 @@
 //! The rules of rows, each shown on a few events.
 
 use expect_test::{Expect, expect};
-use satisflow_kpi::{Frontier, Reason};
+use satisflow_kpi::{Frontier, Reason, RowKey};
 
 use crate::stream::{Event, MINUTE, Scorer, plan};
 
@@ -125,7 +125,7 @@ fn closing_the_input_closes_every_window_that_holds_data() {
     let mut scorer = Scorer::new(plan(1000));
     scorer.take(&[response(1, 0, 80), response(2, 30, 90)]);
     let closed = scorer.engine.last_event();
-    let rows = scorer.engine.advance(Frontier { watermark: i64::MIN, closed }).unwrap();
+    let rows = scorer.engine.advance(&[Frontier { closed, ..Frontier::NONE }; 3]).unwrap();
     let last = |window| rows.iter().rfind(|r| r.definition == 0 && r.set == 0 && r.window == window).unwrap();
     assert_eq!((last(0).window_end, last(0).sums.n), (31 * MINUTE, 1));
     assert_eq!((last(1).window_end, last(1).sums.n), (40 * MINUTE, 2));
@@ -152,4 +152,63 @@ fn the_open_window_holds_all_that_has_arrived() {
     let live = scorer.engine.live(3 * MINUTE + 1).unwrap();
     let total = live.iter().find(|r| r.definition == 0 && r.set == 0 && r.window == 0).unwrap();
     assert_eq!((total.window_end, total.sums.n), (4 * MINUTE, 2));
+}
+
+/// Rows of csat by department in the 5-minute windows, as (end, revision, reason, status).
+fn department_rows(scorer: &Scorer, rows: &[satisflow_kpi::KpiRow]) -> Vec<String> {
+    let wanted = rows.iter().filter(|r| r.definition == 0 && r.window == 0 && r.set == 1);
+    let text = |row: &satisflow_kpi::KpiRow| {
+        let status = scorer.show(row).1.rsplit('|').next().unwrap().to_owned();
+        format!("{} r{} {} {status}", row.window_end / MINUTE, row.revision, row.reason.as_str())
+    };
+    wanted.map(text).collect()
+}
+
+#[test]
+fn a_published_end_that_goes_over_its_limit_is_withdrawn_until_it_is_back() {
+    let mut scorer = Scorer::new(plan(1));
+    scorer.take(&[response(1, 0, 80)]);
+    let rows = scorer.advance(MINUTE);
+    assert_eq!(department_rows(&scorer, &rows), ["1 r1 initial insufficient"]);
+    scorer.take(&[Event { department: "b", ..response(2, 0, 90) }]);
+    let rows = scorer.advance(MINUTE);
+    assert_eq!(department_rows(&scorer, &rows), ["1 r2 withdrawn over_limit"]);
+    let total: Vec<_> = rows.iter().filter(|r| r.definition == 0 && r.window == 0 && r.set == 0).collect();
+    assert!(total.iter().all(|r| r.over_limit && r.sums.n == 2) && total.len() == 1);
+    scorer.take(&[Event { department: "b", voids: Some(2), ..response(3, 20, 90) }]);
+    let rows = scorer.advance(MINUTE);
+    assert_eq!(department_rows(&scorer, &rows), ["1 r4 late insufficient", "1 r5 late stale"]);
+}
+
+#[test]
+fn what_was_published_too_early_is_incomplete_until_its_source_has_come() {
+    let mut scorer = Scorer::new(plan(10));
+    scorer.take(&[response(1, 0, 80), response(2, 0, 90)]);
+    let early = Frontier { complete: 0, ..Frontier::at(MINUTE) };
+    let rows = scorer.engine.advance(&[early; 3]).unwrap();
+    assert_eq!(department_rows(&scorer, &rows), ["1 r1 initial incomplete"]);
+    let rows = scorer.advance(MINUTE);
+    assert_eq!(department_rows(&scorer, &rows), ["1 r2 late ok"]);
+    assert!(scorer.advance(MINUTE).is_empty());
+}
+
+#[test]
+fn a_rebuilt_engine_knows_which_rows_were_incomplete() {
+    let mut scorer = Scorer::new(plan(10));
+    scorer.take(&[response(1, 0, 80), response(2, 0, 90)]);
+    scorer.engine.resume("csat", Frontier::at(MINUTE)).unwrap();
+    let key = |revision, incomplete| RowKey {
+        fingerprint: "csat",
+        window: "5m",
+        grouping_set: "department",
+        values: vec!["a"],
+        end: MINUTE,
+        revision,
+        incomplete,
+    };
+    // In any order: the highest revision says what holds.
+    scorer.engine.restore_revision(&key(2, true));
+    scorer.engine.restore_revision(&key(1, false));
+    let rows = scorer.advance(MINUTE);
+    assert_eq!(department_rows(&scorer, &rows), ["1 r3 late ok"]);
 }

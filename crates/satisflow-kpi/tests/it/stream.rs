@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use arrow::array::{BooleanArray, Decimal128Array, StringArray};
 use satisflow_kpi::{
     Arrival, Batch, CalendarUnit, Definition, Engine, Frontier, Identities, KpiRow, MeasureInput, Metric, Plan,
-    Position, Sign, Window, WindowSpan,
+    Position, Reason, Sign, Window, WindowSpan,
 };
 
 pub const MINUTE: i64 = 60_000_000;
@@ -39,6 +39,7 @@ pub fn plan(groups_max: usize) -> Plan {
         windows: vec![0, 1, 2, 3],
         grouping_sets: vec![0, 1, 2],
         groups_max,
+        topics: None,
         n_min: 2,
     };
     Plan {
@@ -112,15 +113,23 @@ impl Scorer {
     }
 
     pub fn advance(&mut self, watermark: i64) -> Vec<KpiRow> {
-        self.engine.advance(Frontier { watermark, closed: None }).unwrap()
+        self.engine.advance(&[Frontier::at(watermark); 3]).unwrap()
     }
 
     /// Published rows as the text of their key and figures; the last revision of each stays.
     pub fn publish(&mut self, watermark: i64, table: &mut BTreeMap<String, String>) {
-        let rows = self.advance(watermark);
+        self.publish_each(&[Frontier::at(watermark); 3], table);
+    }
+
+    pub fn publish_each(&mut self, frontiers: &[Frontier], table: &mut BTreeMap<String, String>) {
+        let rows = self.engine.advance(frontiers).unwrap();
         for row in &rows {
             let (key, figures) = self.show(row);
-            table.insert(key, figures);
+            if row.reason == Reason::Withdrawn {
+                table.remove(&key);
+            } else {
+                table.insert(key, figures);
+            }
         }
     }
 
@@ -137,7 +146,18 @@ impl Scorer {
         let end = row.window_end;
         (
             format!("{key}|{end:020}"),
-            list(&["value", "numerator", "denominator", "n", "sum_w", "sum_wx", "sum_w2", "sum_w2x", "sum_w2x2"]),
+            list(&[
+                "value",
+                "numerator",
+                "denominator",
+                "n",
+                "sum_w",
+                "sum_wx",
+                "sum_w2",
+                "sum_w2x",
+                "sum_w2x2",
+                "status",
+            ]),
         )
     }
 }

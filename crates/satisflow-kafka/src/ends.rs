@@ -1,0 +1,63 @@
+//! Which partitions have been read to their end, whoever in the group reads them.
+
+use std::time::Duration;
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use crate::KafkaError;
+use crate::config::{self, KafkaConfig};
+
+/// How long the broker may take for one answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the broker says of a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionEnd {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// Whether the group's committed offset is the partition's end.
+    pub at_end: bool,
+}
+
+/// Asks the broker; belongs to no group's members.
+pub struct PartitionEnds {
+    consumer: BaseConsumer,
+    topics: Vec<String>,
+}
+
+impl PartitionEnds {
+    /// A client of its own.
+    ///
+    /// # Errors
+    /// When the client refuses its configuration.
+    pub fn new(config: &KafkaConfig) -> Result<PartitionEnds, KafkaError> {
+        let mut client = config::consumer(config)?;
+        client.set("statistics.interval.ms", "0");
+        Ok(PartitionEnds { consumer: client.create()?, topics: config.topics.clone() })
+    }
+
+    /// Every partition of the topics. Blocks.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub fn fetch(&self) -> Result<Vec<PartitionEnd>, KafkaError> {
+        let mut all = Vec::new();
+        for topic in &self.topics {
+            let metadata = self.consumer.fetch_metadata(Some(topic), ANSWER_TIMEOUT)?;
+            let partitions = metadata.topics().iter().flat_map(|of| of.partitions()).map(|p| p.id());
+            let mut asked = TopicPartitionList::new();
+            partitions.for_each(|partition| drop(asked.add_partition(topic, partition)));
+            let committed = self.consumer.committed_offsets(asked, ANSWER_TIMEOUT)?;
+            for element in committed.elements() {
+                let (low, high) = self.consumer.fetch_watermarks(topic, element.partition(), ANSWER_TIMEOUT)?;
+                let position = element.offset().to_raw().filter(|offset| *offset >= 0).unwrap_or(low);
+                let partition = element.partition();
+                all.push(PartitionEnd { topic: topic.clone(), partition, at_end: position >= high });
+            }
+        }
+        Ok(all)
+    }
+}

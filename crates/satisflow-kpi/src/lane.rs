@@ -1,0 +1,497 @@
+//! One grouping set and one window, for all KPIs that have both: a lane. An
+//! event finds its group and pane once for all of them.
+//!
+//! - A row exists at each end where an accepted event entered or left the
+//!   window, void events included: so the rows are a function of the set.
+//! - An end at or before a KPI's frontier is published. What arrives for it
+//!   later is a change, and the next publication restates what it touches.
+//! - An end with more groups than the limit has no rows here. When a late event
+//!   moves a published end over the limit its rows are withdrawn, and shown
+//!   again when it is back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ahash::{AHashMap, AHashSet};
+
+use crate::panes::{GroupPanes, holds};
+use crate::rows::Reason;
+use crate::sums::{Overflow, Sums};
+use crate::window::{Pane, Window};
+
+/// A row of this lane, not yet told apart by KPI and group names.
+#[derive(Debug, Clone)]
+pub(crate) struct LaneRow {
+    /// Index into [`Lane::members`].
+    pub(crate) member: usize,
+    pub(crate) group: u32,
+    pub(crate) end: i64,
+    pub(crate) revision: u32,
+    pub(crate) reason: Reason,
+    pub(crate) sums: Sums,
+}
+
+/// What changed in a pane whose ends were published already.
+#[derive(Debug, Clone, Copy)]
+struct Change {
+    pane: Pane,
+    delta: Sums,
+    recalled: bool,
+}
+
+/// A KPI of the lane.
+#[derive(Debug)]
+pub(crate) struct Member {
+    /// Index into the plan's definitions.
+    pub(crate) definition: usize,
+    /// Ends up to here are published.
+    pub(crate) frontier: i64,
+    /// Most groups of one end.
+    groups_max: usize,
+    changes: AHashMap<u32, Vec<Change>>,
+    /// Published ends that have more groups than the limit.
+    over: BTreeSet<i64>,
+    /// Ends and groups last published as incomplete.
+    incomplete: BTreeSet<(i64, u32)>,
+}
+
+/// What one publication is to do for a KPI.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target {
+    /// Ends up to here become final.
+    pub(crate) end: i64,
+    /// Ends up to here are complete.
+    pub(crate) complete: i64,
+    /// Reason of first rows.
+    pub(crate) first: Reason,
+}
+
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) set: usize,
+    pub(crate) window: usize,
+    pub(crate) members: Vec<Member>,
+    groups: Vec<Option<Box<GroupPanes>>>,
+    group_count: usize,
+    /// Groups that owe a row at an end that not every KPI has published.
+    due: BTreeMap<i64, Vec<u32>>,
+    /// Number of groups with a pane that ends there.
+    groups_of: BTreeMap<i64, usize>,
+}
+
+impl Member {
+    fn new(definition: usize, groups_max: usize) -> Member {
+        Member {
+            definition,
+            frontier: i64::MIN,
+            groups_max,
+            changes: AHashMap::new(),
+            over: BTreeSet::new(),
+            incomplete: BTreeSet::new(),
+        }
+    }
+
+    /// Whether the lane has more groups at this end than the KPI's limit.
+    pub(crate) fn is_over(&self, end: i64) -> bool {
+        self.over.contains(&end)
+    }
+
+    /// Whether any end has.
+    pub(crate) fn is_ever_over(&self) -> bool {
+        !self.over.is_empty()
+    }
+}
+
+impl Lane {
+    /// A lane of (definition, most groups) each.
+    pub(crate) fn new(set: usize, window: usize, members: &[(usize, usize)]) -> Lane {
+        Lane {
+            set,
+            window,
+            members: members.iter().map(|(definition, groups_max)| Member::new(*definition, *groups_max)).collect(),
+            groups: Vec::new(),
+            group_count: 0,
+            due: BTreeMap::new(),
+            groups_of: BTreeMap::new(),
+        }
+    }
+
+    /// Adds what an event does to each definition; a zero delta only leaves its trace.
+    pub(crate) fn add(
+        &mut self,
+        window: &Window,
+        group: u32,
+        pane: Pane,
+        deltas: &[Option<Sums>],
+        recalled: bool,
+    ) -> Result<(), (usize, Overflow)> {
+        if self.members.iter().all(|member| deltas[member.definition].is_none()) {
+            return Ok(());
+        }
+        let kpis = self.members.len();
+        let stay = window.stay();
+        if self.cells(group, pane, kpis) {
+            self.owe(window, group, pane);
+        }
+        let Some(state) = self.groups.get_mut(group as usize).and_then(Option::as_mut) else { return Ok(()) };
+        for (kpi, member) in self.members.iter_mut().enumerate() {
+            let Some(delta) = &deltas[member.definition] else { continue };
+            let overflow = |source| (member.definition, source);
+            let first = state.cells(pane, kpis).0[kpi].add(delta).map_err(overflow)?;
+            if !delta.is_zero() {
+                state.slide_over(kpi, stay, pane, delta).map_err(overflow)?;
+            }
+            if pane.end <= member.frontier && (first || !delta.is_zero()) {
+                member.changes.entry(group).or_default().push(Change { pane, delta: *delta, recalled });
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes sure of a group's pane; gives whether it is new.
+    fn cells(&mut self, group: u32, pane: Pane, kpis: usize) -> bool {
+        let fresh = self.group_mut(group).cells(pane, kpis).1;
+        if fresh {
+            *self.groups_of.entry(pane.end).or_default() += 1;
+        }
+        fresh
+    }
+
+    fn group_mut(&mut self, group: u32) -> &mut GroupPanes {
+        let index = group as usize;
+        if index >= self.groups.len() {
+            self.groups.resize_with(index + 1, || None);
+        }
+        let count = &mut self.group_count;
+        self.groups[index].get_or_insert_with(|| {
+            *count += 1;
+            Box::default()
+        })
+    }
+
+    fn group_numbers(&self) -> impl Iterator<Item = (u32, &GroupPanes)> {
+        (0u32..).zip(&self.groups).filter_map(|(number, group)| Some((number, group.as_deref()?)))
+    }
+
+    fn owe(&mut self, window: &Window, group: u32, pane: Pane) {
+        let published = self.members.iter().map(|m| m.frontier).min().unwrap_or(i64::MAX);
+        for end in [Some(pane.end), window.leave_end(pane)].into_iter().flatten() {
+            if end > published {
+                self.due.entry(end).or_default().push(group);
+            }
+        }
+    }
+
+    /// The earliest end that a KPI owes something at.
+    pub(crate) fn next_due(&self, kpi: usize) -> Option<i64> {
+        let member = &self.members[kpi];
+        if !member.changes.is_empty() {
+            return Some(member.frontier);
+        }
+        self.due.range((std::ops::Bound::Excluded(member.frontier), std::ops::Bound::Unbounded)).next().map(|(e, _)| *e)
+    }
+
+    /// Publishes up to each KPI's target: the rows that become final, and those that change.
+    /// Gives the published ends that went over their limit or came back, too.
+    pub(crate) fn publish(
+        &mut self,
+        window: &Window,
+        targets: &[Target],
+    ) -> Result<(Vec<LaneRow>, Vec<(usize, i64)>), (usize, Overflow)> {
+        let mut rows = Vec::new();
+        let mut suspects: Vec<BTreeSet<i64>> = Vec::with_capacity(targets.len());
+        let before: Vec<i64> = self.members.iter().map(|m| m.frontier).collect();
+        for kpi in 0..self.members.len() {
+            suspects.push(self.suspects(window, kpi));
+            self.restate(window, kpi, &mut rows).map_err(|source| (self.members[kpi].definition, source))?;
+        }
+        self.publish_due(window, targets, &mut rows)?;
+        for (member, target) in self.members.iter_mut().zip(targets) {
+            member.frontier = member.frontier.max(target.end);
+        }
+        let mut flips = Vec::new();
+        for (kpi, mut ends) in suspects.into_iter().enumerate() {
+            if self.group_count > self.members[kpi].groups_max || !self.members[kpi].over.is_empty() {
+                ends.extend(rows.iter().filter(|row| row.member == kpi).map(|row| row.end));
+                let limited = self.limit(window, kpi, &ends, before[kpi], &mut rows);
+                flips.extend(limited.map_err(|source| (self.members[kpi].definition, source))?);
+            }
+        }
+        Ok((rows, flips))
+    }
+
+    fn publish_due(
+        &mut self,
+        window: &Window,
+        targets: &[Target],
+        rows: &mut Vec<LaneRow>,
+    ) -> Result<(), (usize, Overflow)> {
+        let highest = targets.iter().map(|t| t.end).max().unwrap_or(i64::MIN);
+        let lowest = self.members.iter().map(|m| m.frontier).min().unwrap_or(i64::MAX);
+        let unpublished = (std::ops::Bound::Excluded(lowest), std::ops::Bound::Included(highest));
+        if lowest >= highest {
+            return Ok(());
+        }
+        let ends: Vec<i64> = self.due.range(unpublished).map(|(end, _)| *end).collect();
+        for end in ends {
+            let Some(mut groups) = self.due.remove(&end) else { continue };
+            groups.sort_unstable();
+            groups.dedup();
+            for group in &groups {
+                self.publish_group(window, targets, *group, end, rows)?;
+            }
+            if self.members.iter().zip(targets).any(|(member, target)| member.frontier.max(target.end) < end) {
+                self.due.insert(end, groups);
+            }
+        }
+        Ok(())
+    }
+
+    fn publish_group(
+        &mut self,
+        window: &Window,
+        targets: &[Target],
+        group: u32,
+        end: i64,
+        rows: &mut Vec<LaneRow>,
+    ) -> Result<(), (usize, Overflow)> {
+        let kpis = self.members.len();
+        let Some(state) = self.groups.get_mut(group as usize).and_then(Option::as_mut) else { return Ok(()) };
+        let owners = state.owners(window, end);
+        for (kpi, (member, target)) in self.members.iter().zip(targets).enumerate() {
+            if end <= member.frontier || end > target.end || !state.has_row(owners, kpi) {
+                continue;
+            }
+            let sums = state.next_sums(kpi, kpis, window, end).map_err(|source| (member.definition, source))?;
+            state.set_revision(owners, kpi, 1);
+            rows.push(LaneRow { member: kpi, group, end, revision: 1, reason: target.first, sums });
+        }
+        Ok(())
+    }
+
+    fn restate(&mut self, window: &Window, kpi: usize, rows: &mut Vec<LaneRow>) -> Result<(), Overflow> {
+        let mut changes: Vec<(u32, Vec<Change>)> = self.members[kpi].changes.drain().collect();
+        changes.sort_unstable_by_key(|(group, _)| *group);
+        for (group, changes) in changes {
+            self.restate_group(window, kpi, group, &changes, rows)?;
+        }
+        Ok(())
+    }
+
+    fn restate_group(
+        &mut self,
+        window: &Window,
+        kpi: usize,
+        group: u32,
+        changes: &[Change],
+        rows: &mut Vec<LaneRow>,
+    ) -> Result<(), Overflow> {
+        let stay = window.stay();
+        let (from, to) = touched(window, changes, self.members[kpi].frontier);
+        let recalled = changes.iter().any(|c| c.recalled);
+        let reason = if recalled { Reason::Retraction } else { Reason::Late };
+        let state = self.group_mut(group);
+        for end in state.row_ends(window, kpi, from, to) {
+            let owners = state.owners(window, end);
+            let revision = state.revision(owners, kpi);
+            if revision > 0 && !changes_window(changes, stay, end)? {
+                continue;
+            }
+            let sums = state.sums_at(kpi, stay, end)?;
+            state.set_revision(owners, kpi, revision + 1);
+            rows.push(LaneRow { member: kpi, group, end, revision: revision + 1, reason, sums });
+        }
+        Ok(())
+    }
+
+    /// Published ends whose number of groups late changes may have moved.
+    fn suspects(&self, window: &Window, kpi: usize) -> BTreeSet<i64> {
+        let member = &self.members[kpi];
+        let mut ends = BTreeSet::new();
+        if self.group_count <= member.groups_max && member.over.is_empty() {
+            return ends;
+        }
+        for changes in member.changes.values() {
+            let (from, to) = touched(window, changes, member.frontier);
+            let entered = self.groups_of.range(from..=to).map(|(end, _)| *end);
+            ends.extend(entered);
+            if let Some(length) = window.length() {
+                let left = self.groups_of.range(from.saturating_sub(length)..=to.saturating_sub(length));
+                ends.extend(left.map(|(end, _)| end + length));
+            }
+        }
+        ends
+    }
+
+    /// Settles which ends have more groups than the limit; gives the published ones that changed sides.
+    fn limit(
+        &mut self,
+        window: &Window,
+        kpi: usize,
+        ends: &BTreeSet<i64>,
+        published: i64,
+        rows: &mut Vec<LaneRow>,
+    ) -> Result<Vec<(usize, i64)>, Overflow> {
+        let (mut silent, mut flips, mut again) = (AHashSet::new(), Vec::new(), Vec::new());
+        for end in ends {
+            let is_over = self.exceeds(window, kpi, *end)?;
+            let was_over = self.members[kpi].over.contains(end);
+            if is_over || was_over {
+                silent.insert(*end);
+            }
+            if is_over == was_over {
+                continue;
+            }
+            if is_over {
+                self.members[kpi].over.insert(*end);
+            } else {
+                self.members[kpi].over.remove(end);
+            }
+            if *end <= published {
+                flips.push((kpi, *end));
+                // What was never shown needs no withdrawal.
+                let unseen = |row: &LaneRow| {
+                    let first = |r: &LaneRow| (r.member, r.group, r.end, r.revision) == (kpi, row.group, *end, 1);
+                    is_over && rows.iter().any(first)
+                };
+                again.extend(self.repeat(window, kpi, *end, is_over)?.into_iter().filter(|row| !unseen(row)));
+            }
+        }
+        rows.retain(|row| row.member != kpi || !silent.contains(&row.end));
+        rows.extend(again);
+        Ok(flips)
+    }
+
+    /// Every row of a published end once more, or withdrawn.
+    pub(crate) fn repeat(
+        &mut self,
+        window: &Window,
+        kpi: usize,
+        end: i64,
+        withdrawn: bool,
+    ) -> Result<Vec<LaneRow>, Overflow> {
+        let mut rows = Vec::new();
+        for group in 0..u32::try_from(self.groups.len()).unwrap_or(u32::MAX) {
+            let Some(state) = self.groups[group as usize].as_deref_mut() else { continue };
+            let owners = state.owners(window, end);
+            let revision = state.revision(owners, kpi);
+            if revision == 0 {
+                continue;
+            }
+            let sums = if withdrawn { Sums::default() } else { state.sums_at(kpi, window.stay(), end)? };
+            let reason = if withdrawn { Reason::Withdrawn } else { Reason::Late };
+            state.set_revision(owners, kpi, revision + 1);
+            rows.push(LaneRow { member: kpi, group, end, revision: revision + 1, reason, sums });
+        }
+        Ok(rows)
+    }
+
+    /// Whether the window has content of more groups than the limit.
+    fn exceeds(&self, window: &Window, kpi: usize, end: i64) -> Result<bool, Overflow> {
+        let limit = self.members[kpi].groups_max;
+        // Each group in the window has a pane in it, so that their number is a bound.
+        let first = window.stay().map_or(i64::MIN, |stay| end.saturating_sub(stay));
+        let bound: usize = self.groups_of.range(first..=end).map(|(_, groups)| *groups).sum();
+        if bound.min(self.group_count) <= limit {
+            return Ok(false);
+        }
+        let mut count = 0;
+        for (_, state) in self.group_numbers() {
+            count += usize::from(!state.sums_at(kpi, window.stay(), end)?.is_zero());
+            if count > limit {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Notes how rows were published: complete or not. Gives those that were
+    /// incomplete and are so no longer, once more.
+    pub(crate) fn complete(
+        &mut self,
+        window: &Window,
+        targets: &[Target],
+        rows: &[LaneRow],
+    ) -> Result<Vec<LaneRow>, (usize, Overflow)> {
+        for row in rows {
+            let incomplete = &mut self.members[row.member].incomplete;
+            if row.end > targets[row.member].complete && row.reason != Reason::Withdrawn {
+                incomplete.insert((row.end, row.group));
+            } else {
+                incomplete.remove(&(row.end, row.group));
+            }
+        }
+        let mut completed = Vec::new();
+        for (kpi, target) in targets.iter().enumerate() {
+            while let Some((end, group)) = self.members[kpi].incomplete.first().copied() {
+                if end > target.complete {
+                    break;
+                }
+                self.members[kpi].incomplete.remove(&(end, group));
+                let row = self.once_more(window, kpi, group, end);
+                completed.extend(row.map_err(|source| (self.members[kpi].definition, source))?);
+            }
+        }
+        Ok(completed)
+    }
+
+    fn once_more(&mut self, window: &Window, kpi: usize, group: u32, end: i64) -> Result<Option<LaneRow>, Overflow> {
+        let state = self.group_mut(group);
+        let owners = state.owners(window, end);
+        let revision = state.revision(owners, kpi) + 1;
+        if revision == 1 {
+            return Ok(None);
+        }
+        let sums = state.sums_at(kpi, window.stay(), end)?;
+        state.set_revision(owners, kpi, revision);
+        Ok(Some(LaneRow { member: kpi, group, end, revision, reason: Reason::Late, sums }))
+    }
+
+    /// Raises a row's revision to one that it was published with before.
+    pub(crate) fn restore(
+        &mut self,
+        window: &Window,
+        kpi: usize,
+        group: u32,
+        end: i64,
+        (revision, incomplete): (u32, bool),
+    ) {
+        let state = self.group_mut(group);
+        let owners = state.owners(window, end);
+        if revision < state.revision(owners, kpi) {
+            return;
+        }
+        state.set_revision(owners, kpi, revision);
+        if incomplete {
+            self.members[kpi].incomplete.insert((end, group));
+        } else {
+            self.members[kpi].incomplete.remove(&(end, group));
+        }
+    }
+
+    /// The open window that ends at `end` of each group of a KPI; `None` when
+    /// it has content of more groups than the limit.
+    pub(crate) fn open(&self, window: &Window, kpi: usize, end: i64) -> Result<Option<Vec<(u32, Sums)>>, Overflow> {
+        let mut open = Vec::with_capacity(self.group_count);
+        for (group, state) in self.group_numbers() {
+            open.push((group, state.sums_at(kpi, window.stay(), end)?));
+        }
+        let filled = open.iter().filter(|(_, sums)| !sums.is_zero()).count();
+        Ok((filled <= self.members[kpi].groups_max).then_some(open))
+    }
+}
+
+/// First and last published end that changes touch.
+fn touched(window: &Window, changes: &[Change], frontier: i64) -> (i64, i64) {
+    let last_end = |pane: Pane| window.leave_end(pane).or(window.stay().map(|_| pane.end)).unwrap_or(i64::MAX);
+    let from = changes.iter().map(|c| c.pane.end).min().unwrap_or(frontier);
+    let to = changes.iter().map(|c| last_end(c.pane)).max().unwrap_or(frontier);
+    (from, to.min(frontier))
+}
+
+fn changes_window(changes: &[Change], stay: Option<i64>, end: i64) -> Result<bool, Overflow> {
+    let mut delta = Sums::default();
+    for change in changes.iter().filter(|c| holds(c.pane, stay, end)) {
+        delta.add(&change.delta)?;
+    }
+    Ok(!delta.is_zero())
+}

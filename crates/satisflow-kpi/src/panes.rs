@@ -1,0 +1,201 @@
+//! The panes of one group: what each KPI of a lane has counted in each, and
+//! the sums of a window over them.
+
+use crate::sums::{Overflow, Sums};
+use crate::window::{Pane, Window};
+
+/// A window of more panes than this is slid; of fewer, it is added up anew.
+const SLIDE_PANES_MIN: usize = 16;
+
+/// One KPI in one pane.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Cell {
+    pub(crate) sums: Sums,
+    /// Whether any event, void ones included, was selected here: it owes rows.
+    present: bool,
+    /// Revision of the row at the end where this pane entered; 0: none yet.
+    enter_revision: u32,
+    /// Revision of the row at the end where this pane left; 0: none yet.
+    leave_revision: u32,
+}
+
+#[derive(Debug)]
+struct PaneState {
+    pane: Pane,
+    /// One a KPI of the lane.
+    cells: Box<[Cell]>,
+}
+
+/// The sums of a window that ends at `end`, kept by what enters and leaves.
+#[derive(Debug, Clone, Copy)]
+struct Slide {
+    end: i64,
+    sums: Sums,
+}
+
+/// The panes of one group, sorted.
+#[derive(Debug, Default)]
+pub(crate) struct GroupPanes {
+    panes: Vec<PaneState>,
+    /// One a KPI; empty while the windows are short.
+    slides: Box<[Slide]>,
+}
+
+/// Indexes of the panes whose entering, and whose leaving, make the row at an end.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Owners {
+    enter: Option<usize>,
+    leave: Option<usize>,
+}
+
+/// Whether the window that ends at `end` holds a pane.
+pub(crate) fn holds(pane: Pane, stay: Option<i64>, end: i64) -> bool {
+    pane.end <= end && stay.is_none_or(|stay| end <= pane.end.saturating_add(stay))
+}
+
+impl Slide {
+    /// Moves the end forward to `end`.
+    fn advance(&mut self, panes: &[PaneState], kpi: usize, stay: Option<i64>, end: i64) -> Result<(), Overflow> {
+        let entered = panes.partition_point(|p| p.pane.end <= self.end);
+        for state in panes[entered..].iter().take_while(|p| p.pane.end <= end) {
+            if holds(state.pane, stay, end) {
+                self.sums.add(&state.cells[kpi].sums)?;
+            }
+        }
+        if let Some(stay) = stay {
+            let first_held = panes.partition_point(|p| p.pane.end.saturating_add(stay) < self.end);
+            for state in &panes[first_held.min(entered)..entered] {
+                if state.pane.end.saturating_add(stay) >= end {
+                    break;
+                }
+                self.sums.subtract(&state.cells[kpi].sums)?;
+            }
+        }
+        self.end = end;
+        Ok(())
+    }
+
+    fn at(panes: &[PaneState], kpi: usize, stay: Option<i64>, end: i64) -> Result<Slide, Overflow> {
+        let first = stay.map_or(0, |stay| panes.partition_point(|p| p.pane.end.saturating_add(stay) < end));
+        let mut sums = Sums::default();
+        for state in panes[first..].iter().take_while(|p| p.pane.end <= end) {
+            sums.add(&state.cells[kpi].sums)?;
+        }
+        Ok(Slide { end, sums })
+    }
+}
+
+impl GroupPanes {
+    /// The pane's cells, and whether it is new.
+    pub(crate) fn cells(&mut self, pane: Pane, kpis: usize) -> (&mut [Cell], bool) {
+        let (index, fresh) = match self.find(pane) {
+            Ok(index) => (index, false),
+            Err(index) => {
+                self.panes.insert(index, PaneState { pane, cells: vec![Cell::default(); kpis].into() });
+                (index, true)
+            }
+        };
+        (&mut self.panes[index].cells, fresh)
+    }
+
+    fn find(&self, pane: Pane) -> Result<usize, usize> {
+        match self.panes.last() {
+            Some(last) if last.pane == pane => Ok(self.panes.len() - 1),
+            Some(last) if last.pane.start < pane.start => Err(self.panes.len()),
+            _ => self.panes.binary_search_by_key(&pane.start, |p| p.pane.start),
+        }
+    }
+
+    /// Tells the sums that are kept of a change in a pane.
+    pub(crate) fn slide_over(
+        &mut self,
+        kpi: usize,
+        stay: Option<i64>,
+        pane: Pane,
+        delta: &Sums,
+    ) -> Result<(), Overflow> {
+        match self.slides.get_mut(kpi) {
+            Some(slide) if holds(pane, stay, slide.end) => slide.sums.add(delta),
+            _ => Ok(()),
+        }
+    }
+
+    /// The sums of a KPI's window at any end.
+    pub(crate) fn sums_at(&self, kpi: usize, stay: Option<i64>, end: i64) -> Result<Sums, Overflow> {
+        Ok(Slide::at(&self.panes, kpi, stay, end)?.sums)
+    }
+
+    /// The same for ends that only grow: in order, a window costs what entered
+    /// and left since the last one, whatever its length.
+    pub(crate) fn next_sums(&mut self, kpi: usize, kpis: usize, window: &Window, end: i64) -> Result<Sums, Overflow> {
+        let stay = window.stay();
+        if self.slides.is_empty() && (window.panes_max() <= SLIDE_PANES_MIN || self.panes.len() <= SLIDE_PANES_MIN) {
+            return self.sums_at(kpi, stay, end);
+        }
+        if self.slides.is_empty() {
+            self.slides = vec![Slide { end: i64::MIN, sums: Sums::default() }; kpis].into();
+        }
+        let slide = &mut self.slides[kpi];
+        if slide.end == i64::MIN || slide.end > end {
+            *slide = Slide::at(&self.panes, kpi, stay, end)?;
+        } else {
+            slide.advance(&self.panes, kpi, stay, end)?;
+        }
+        Ok(slide.sums)
+    }
+
+    pub(crate) fn owners(&self, window: &Window, end: i64) -> Owners {
+        let ending_at = |end: i64| self.panes.binary_search_by_key(&end, |p| p.pane.end).ok();
+        Owners { enter: ending_at(end), leave: window.left_at(end).and_then(ending_at) }
+    }
+
+    fn owned(&self, owners: Owners, kpi: usize) -> (Option<&Cell>, Option<&Cell>) {
+        let cell = |index: Option<usize>| index.map(|i| &self.panes[i].cells[kpi]).filter(|cell| cell.present);
+        (cell(owners.enter), cell(owners.leave))
+    }
+
+    /// Whether a KPI has a row here.
+    pub(crate) fn has_row(&self, owners: Owners, kpi: usize) -> bool {
+        let (enter, leave) = self.owned(owners, kpi);
+        enter.is_some() || leave.is_some()
+    }
+
+    /// Revision of a KPI's row; 0 before its first.
+    pub(crate) fn revision(&self, owners: Owners, kpi: usize) -> u32 {
+        let (enter, leave) = self.owned(owners, kpi);
+        enter.map_or(0, |cell| cell.enter_revision).max(leave.map_or(0, |cell| cell.leave_revision))
+    }
+
+    pub(crate) fn set_revision(&mut self, owners: Owners, kpi: usize, revision: u32) {
+        if let Some(index) = owners.enter {
+            self.panes[index].cells[kpi].enter_revision = revision;
+        }
+        if let Some(index) = owners.leave {
+            self.panes[index].cells[kpi].leave_revision = revision;
+        }
+    }
+
+    /// Ends of a KPI's rows in `[from, to]`, ascending.
+    pub(crate) fn row_ends(&self, window: &Window, kpi: usize, from: i64, to: i64) -> Vec<i64> {
+        let first = self.panes.partition_point(|p| window.leave_end(p.pane).unwrap_or(p.pane.end) < from);
+        let mut ends: Vec<i64> = self.panes[first..]
+            .iter()
+            .take_while(|p| p.pane.end <= to)
+            .filter(|p| p.cells[kpi].present)
+            .flat_map(|p| [Some(p.pane.end), window.leave_end(p.pane)])
+            .flatten()
+            .filter(|end| (from..=to).contains(end))
+            .collect();
+        ends.sort_unstable();
+        ends.dedup();
+        ends
+    }
+}
+
+impl Cell {
+    /// Takes in a change; gives whether it is the first here.
+    pub(crate) fn add(&mut self, delta: &Sums) -> Result<bool, Overflow> {
+        self.sums.add(delta)?;
+        Ok(!std::mem::replace(&mut self.present, true))
+    }
+}
