@@ -25,12 +25,15 @@ fn serve() -> (Place, Running) {
 /// One service for all: what never ends comes last.
 #[test]
 fn sql_answers_real_clients_and_refuses_what_harms() {
-    let (place, _running) = serve();
+    let (place, running) = serve();
     describes_what_is_published_and_nothing_else(&place);
     can_not_be_written_whatever_is_sent(&place);
     prepares_statements_of_psycopg(&place);
     answers_http_in_every_form(&place);
-    ends_what_never_ends_or_is_too_deep(&place);
+    tells_errors_by_their_sqlstate(&place);
+    refuses_one_connection_too_many(&place);
+    cancels_what_a_client_no_longer_wants(&place);
+    ends_what_never_ends_or_is_too_deep(&place, &running);
 }
 
 fn psql_at(port: u16, command: &str) -> (bool, String) {
@@ -51,6 +54,9 @@ fn describes_what_is_published_and_nothing_else(place: &Place) {
     for command in ["\\dt", "\\d", "\\l", "\\dn", "\\d events"] {
         let (worked, text) = psql_at(place.sql, command);
         assert!(worked, "{command}: {text}");
+        if command == "\\dt" {
+            assert!(text.contains("events|table") && !text.contains("kpi_latest"), "{text}");
+        }
         if command == "\\d" {
             assert!(text.contains("kpi_latest") && !text.contains("internal"), "{text}");
         }
@@ -110,10 +116,24 @@ fn can_not_be_written_whatever_is_sent(place: &Place) {
     check_alive(place);
 }
 
-fn ends_what_never_ends_or_is_too_deep(place: &Place) {
+fn ends_what_never_ends_or_is_too_deep(place: &Place, running: &Running) {
     let endless = "select count(*) from events a, events b, events c, events d, events e where a.score + b.score + c.score + d.score + e.score < 0";
-    let (worked, text) = psql_at(place.sql, endless);
-    assert!(!worked && text.contains("statement timeout"), "{text}");
+    // More of them than there are threads; then the threads are free again.
+    let ended = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..4).map(|_| scope.spawn(|| psql_at(place.sql, endless))).collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>()
+    });
+    for (worked, text) in ended {
+        assert!(!worked && text.contains("statement timeout"), "{text}");
+    }
+    let busy = || cpu_ticks(running.id());
+    wait_for("ended statements use no processor", LIMIT, || {
+        let before = busy();
+        check_alive(place);
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        (busy() - before < 40).then_some(())
+    })
+    .unwrap();
     let deep = format!("select {}1{}", "(".repeat(5000), ")".repeat(5000));
     assert!(!psql_at(place.sql, &deep).0);
     for long in [
@@ -132,7 +152,6 @@ fn ends_what_never_ends_or_is_too_deep(place: &Place) {
 }
 
 fn prepares_statements_of_psycopg(place: &Place) {
-    let python = satisflow_testkit::script("python-env.sh").unwrap();
     let program = "
 import sys, psycopg
 with psycopg.connect(host='127.0.0.1', port=int(sys.argv[1]), dbname='satisflow', user='u', autocommit=True) as c:
@@ -146,10 +165,7 @@ with psycopg.connect(host='127.0.0.1', port=int(sys.argv[1]), dbname='satisflow'
         print(error.sqlstate, type(value).__name__, n > 0)
     print(c.execute('select 1').fetchone())
 ";
-    let port = place.sql.to_string();
-    let done = Command::new(python).args(["-c", program, &port]).output().unwrap();
-    let text = String::from_utf8_lossy(&done.stdout);
-    assert_eq!(text.trim(), "25006 Decimal True\n(1,)", "{}", String::from_utf8_lossy(&done.stderr));
+    assert_eq!(psycopg(place, program), "25006 Decimal True\n(1,)");
 }
 
 fn answers_http_in_every_form(place: &Place) {
@@ -171,4 +187,71 @@ fn answers_http_in_every_form(place: &Place) {
     let foreign = reqwest::blocking::Client::new().post(&url).header("content-type", "application/sql");
     let foreign = foreign.header("origin", "http://evil.example").body("select 1").send().unwrap();
     assert_eq!(foreign.status().as_u16(), 403);
+}
+
+/// Processor time of a process so far, hundredths of a second.
+fn cpu_ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+/// A program of psycopg; gives its output.
+fn psycopg(place: &Place, program: &str) -> String {
+    let python = satisflow_testkit::script("python-env.sh").unwrap();
+    let done = Command::new(python).args(["-c", program, &place.sql.to_string()]).output().unwrap();
+    format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr)).trim().to_owned()
+}
+
+fn tells_errors_by_their_sqlstate(place: &Place) {
+    let program = "
+import sys, psycopg
+with psycopg.connect(host='127.0.0.1', port=int(sys.argv[1]), dbname='satisflow', user='u', autocommit=True) as c:
+    for sql in ['select * from nowhere', 'select nothing from events', 'selec 1', 'select nothing(1)',
+                'select 1/0', \"select 'x'::int\", 'drop table kpis']:
+        try:
+            c.execute(sql).fetchall()
+            print('worked:', sql)
+        except psycopg.Error as error:
+            print(error.sqlstate)
+";
+    let expected = "42P01\n42703\n42601\n42883\n22012\n22P02\n25006";
+    assert_eq!(psycopg(place, program), expected);
+}
+
+fn refuses_one_connection_too_many(place: &Place) {
+    let program = "
+import sys, psycopg
+held = []
+try:
+    for _ in range(200):
+        held.append(psycopg.connect(host='127.0.0.1', port=int(sys.argv[1]), dbname='satisflow', user='u'))
+except psycopg.OperationalError as error:
+    print('too many connections' in str(error), len(held))
+";
+    assert_eq!(psycopg(place, program), "True 64");
+    wait_for("connections are free again", LIMIT, || psql_at(place.sql, "select 1").0.then_some(())).unwrap();
+}
+
+fn cancels_what_a_client_no_longer_wants(place: &Place) {
+    let program = "
+import sys, threading, time, psycopg
+port = int(sys.argv[1])
+endless = 'select count(*) from events a, events b, events c, events d where a.score + b.score + c.score + d.score < 0'
+with psycopg.connect(host='127.0.0.1', port=port, dbname='satisflow', user='u', autocommit=True) as c:
+    threading.Timer(1, c.cancel).start()
+    start = time.monotonic()
+    try:
+        c.execute(endless)
+    except psycopg.Error as error:
+        print(error.sqlstate, time.monotonic() - start < 6)
+    print(c.execute('select 1').fetchone())
+    c.execute('set statement_timeout = 1000')
+    start = time.monotonic()
+    try:
+        c.execute(endless)
+    except psycopg.Error as error:
+        print(error.sqlstate, time.monotonic() - start < 6)
+";
+    assert_eq!(psycopg(place, program), "57014 True\n(1,)\n57014 True");
 }

@@ -134,6 +134,7 @@ fn failure(error: SqlError) -> Failure {
         SqlError::Refused(_) => (StatusCode::FORBIDDEN, "refused", message),
         SqlError::TooLong(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_long", message),
         SqlError::Timeout(_) => (StatusCode::REQUEST_TIMEOUT, "timeout", message),
+        SqlError::Threads(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", message),
         SqlError::Query(_) if message.contains("statement timeout") => {
             (StatusCode::REQUEST_TIMEOUT, "timeout", message)
         }

@@ -8,8 +8,10 @@
 mod functions;
 mod guard;
 mod http;
+mod interrupt;
 mod pg;
 mod service;
+mod sqlstate;
 mod views;
 
 pub use http::http_router;

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use datafusion_postgres::hooks::set_show::SetShowHook;
 use datafusion_postgres::hooks::transactions::TransactionStatementHook;
 use datafusion_postgres::{DfSessionService, Parser, QueryHook};
-use futures::{Sink, StreamExt};
+use futures::channel::oneshot::Receiver;
+use futures::future::Shared;
+use futures::{FutureExt, Sink, StreamExt};
 use pgwire::api::auth::StartupHandler;
 use pgwire::api::auth::noop::NoopStartupHandler;
 use pgwire::api::cancel::{CancelHandler, DefaultCancelHandler};
@@ -16,16 +18,22 @@ use pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
 use pgwire::api::results::{FieldInfo, QueryResponse, Response};
 use pgwire::api::stmt::QueryParser;
 use pgwire::api::store::PortalStore;
-use pgwire::api::{ClientInfo, ClientPortalStore, ConnectionManager, ErrorHandler, PgWireServerHandlers, Type};
-use pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
+use pgwire::api::{
+    ClientInfo, ClientPortalStore, ConnectionHandle, ConnectionManager, ErrorHandler, PgWireServerHandlers, Type,
+};
+use pgwire::error::{PgWireError, PgWireResult};
 use pgwire::messages::PgWireBackendMessage;
 use pgwire::tokio::process_socket;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+
 use tokio_util::sync::CancellationToken;
 
 use crate::guard::{self, Guard};
+use crate::interrupt::Wanted;
 use crate::service::{SqlError, SqlService};
+use crate::sqlstate::{self, user_error};
 
 /// The listener can't be served.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +46,8 @@ pub enum PgError {
     Io(#[from] std::io::Error),
 }
 
-/// Serves until `stop`; connections that are open then are dropped.
+/// Serves until `stop`; connections that are open then are dropped. Clients
+/// live on the service's own threads: what they ask for slows nothing else.
 ///
 /// # Errors
 /// [`PgError`].
@@ -47,6 +56,37 @@ pub async fn serve_pg(listener: TcpListener, service: Arc<SqlService>, stop: Can
     if !address.ip().is_loopback() {
         return Err(PgError::NotLoopback(address));
     }
+    let threads = service.threads();
+    let serving = threads.spawn(accept(listener, service, stop));
+    serving.await.map_err(|error| PgError::Io(std::io::Error::other(error)))?
+}
+
+/// Says that there are too many connections, as PostgreSQL does: in the clear,
+/// after the client's first words.
+async fn refuse(mut socket: TcpStream) {
+    const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
+    const ENCRYPTION_REQUESTS: [u32; 2] = [80_877_103, 80_877_104];
+    let told = async {
+        loop {
+            let (length, request) = (socket.read_u32().await?, socket.read_u32().await?);
+            let rest = u64::from(length.saturating_sub(8)).min(10_000);
+            tokio::io::copy(&mut (&mut socket).take(rest), &mut tokio::io::sink()).await?;
+            if !ENCRYPTION_REQUESTS.contains(&request) {
+                break;
+            }
+            socket.write_all(b"N").await?;
+        }
+        let fields = "SFATAL\0VFATAL\0C53300\0Mtoo many connections: raise `sql.connections_max`\0\0";
+        socket.write_u8(b'E').await?;
+        socket.write_u32(u32::try_from(fields.len() + 4).unwrap_or(u32::MAX)).await?;
+        socket.write_all(fields.as_bytes()).await?;
+        socket.shutdown().await
+    };
+    // A client that does not listen is not waited for.
+    let _: Result<std::io::Result<()>, _> = tokio::time::timeout(REFUSAL_TIMEOUT, told).await;
+}
+
+async fn accept(listener: TcpListener, service: Arc<SqlService>, stop: CancellationToken) -> Result<(), PgError> {
     let connections = Arc::new(Semaphore::new(service.limits.connections_max));
     let handlers = Arc::new(Handlers::new(&service));
     loop {
@@ -62,6 +102,7 @@ pub async fn serve_pg(listener: TcpListener, service: Arc<SqlService>, stop: Can
         };
         let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
             tracing::warn!(limit = service.limits.connections_max, "too many SQL connections: one was refused");
+            tokio::spawn(refuse(socket));
             continue;
         };
         let (handlers, stop) = (Arc::clone(&handlers), stop.clone());
@@ -116,6 +157,9 @@ struct LogErrors;
 
 impl ErrorHandler for LogErrors {
     fn on_error<C: ClientInfo>(&self, _client: &C, error: &mut PgWireError) {
+        if let Some(translated) = sqlstate::translated(error) {
+            *error = translated;
+        }
         tracing::debug!(%error, "a statement failed");
     }
 }
@@ -149,34 +193,68 @@ struct Session {
     query_bytes_max: usize,
 }
 
-fn user_error(code: &str, message: String) -> PgWireError {
-    PgWireError::UserError(Box::new(ErrorInfo::new("ERROR".to_owned(), code.to_owned(), message)))
-}
-
 /// SQLSTATE query_canceled.
 fn timed_out(timeout: Duration) -> PgWireError {
     user_error("57014", SqlError::Timeout(timeout).to_string())
+}
+
+/// The library listens for cancel requests while a statement is planned; from
+/// then on they come here.
+async fn cancel_requests<C: ClientInfo>(client: &C) -> Option<Shared<Receiver<()>>> {
+    let connection = client.session_extensions().get::<Arc<ConnectionHandle>>()?;
+    Some(connection.start_query().await.shared())
 }
 
 async fn in_time<T>(timeout: Duration, work: impl Future<Output = PgWireResult<T>>) -> PgWireResult<T> {
     tokio::time::timeout(timeout, work).await.map_err(|_| timed_out(timeout))?
 }
 
-/// The response, its rows ending with an error at the timeout.
-fn limited(response: Response, timeout: Duration) -> Response {
-    let Response::Query(query) = response else { return response };
-    let QueryResponse { command_tag, row_schema, data_rows, .. } = query;
-    let deadline = tokio::time::Instant::now() + timeout;
-    let rows = futures::stream::unfold(Some(data_rows), move |state| async move {
-        let mut rows = state?;
-        match tokio::time::timeout_at(deadline, rows.next()).await {
-            Ok(row) => row.map(|row| (row, Some(rows))),
-            Err(_) => Some((Err(timed_out(timeout)), None)),
+/// What ends a response before its last row.
+struct Ends {
+    timeout: Duration,
+    wanted: Arc<Wanted>,
+    cancelled: Option<Shared<Receiver<()>>>,
+}
+
+impl Ends {
+    /// Waits for a cancel request; for ever when there can be none.
+    async fn cancelled(cancelled: Option<Shared<Receiver<()>>>) {
+        let asked = match cancelled {
+            Some(cancelled) => cancelled.await.is_ok(),
+            None => false,
+        };
+        if !asked {
+            std::future::pending::<()>().await;
         }
-    });
-    let mut limited = QueryResponse::new(row_schema, rows);
-    limited.set_command_tag(&command_tag);
-    Response::Query(limited)
+    }
+
+    /// The response, its rows ending with an error at the timeout or when its
+    /// client cancels. Once nobody reads them, the statement ends.
+    fn limit(&self, response: Response) -> Response {
+        let Response::Query(query) = response else { return response };
+        let QueryResponse { command_tag, row_schema, data_rows, .. } = query;
+        let timeout = self.timeout;
+        let deadline = tokio::time::Instant::now() + timeout;
+        let cancelled = self.cancelled.clone();
+        let rows = futures::stream::unfold(Some((data_rows, Arc::clone(&self.wanted))), move |state| {
+            let cancelled = cancelled.clone();
+            async move {
+                let (mut rows, wanted) = state?;
+                let row = tokio::select! {
+                    biased;
+                    () = Ends::cancelled(cancelled) => return Some((Err(PgWireError::QueryCanceled), None)),
+                    row = tokio::time::timeout_at(deadline, rows.next()) => row,
+                };
+                match row {
+                    Ok(row) => row.map(|row| (row, Some((rows, wanted)))),
+                    Err(_) => Some((Err(timed_out(timeout)), None)),
+                }
+            }
+        });
+        let mut limited = QueryResponse::new(row_schema, rows);
+        limited.set_command_tag(&command_tag);
+        Response::Query(limited)
+    }
 }
 
 impl Session {
@@ -225,8 +303,11 @@ impl SimpleQueryHandler for Session {
     {
         guard::check_size(query, self.query_bytes_max).map_err(|message| user_error("54000", message))?;
         let timeout = self.timeout_of(client);
-        let responses = in_time(timeout, SimpleQueryHandler::do_query(&self.inner, client, query)).await?;
-        Ok(responses.into_iter().map(|response| limited(response, timeout)).collect())
+        let wanted = Arc::new(Wanted::new(timeout));
+        let running = wanted.scope(SimpleQueryHandler::do_query(&self.inner, client, query));
+        let responses = in_time(timeout, running).await?;
+        let ends = Ends { timeout, wanted, cancelled: cancel_requests(client).await };
+        Ok(responses.into_iter().map(|response| ends.limit(response)).collect())
     }
 }
 
@@ -252,7 +333,9 @@ impl ExtendedQueryHandler for Session {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         let timeout = self.timeout_of(client);
-        let running = ExtendedQueryHandler::do_query(&self.inner, client, portal, max_rows);
-        Ok(limited(in_time(timeout, running).await?, timeout))
+        let wanted = Arc::new(Wanted::new(timeout));
+        let running = wanted.scope(ExtendedQueryHandler::do_query(&self.inner, client, portal, max_rows));
+        let response = in_time(timeout, running).await?;
+        Ok(Ends { timeout, wanted, cancelled: cancel_requests(client).await }.limit(response))
     }
 }

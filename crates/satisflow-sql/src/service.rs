@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use datafusion::catalog::TableProvider;
 use datafusion::common::DataFusionError;
-use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
 use futures::StreamExt;
 
+use crate::interrupt::{Interruptible, Wanted};
 use crate::{functions, guard, views};
 
 /// Catalog that clients connect to.
@@ -69,6 +70,9 @@ pub enum SqlError {
     /// It has run for too long.
     #[error("the statement was ended after {0:?}, the statement timeout")]
     Timeout(Duration),
+    /// There are no threads to run it on.
+    #[error("queries have no threads: {0}")]
+    Threads(String),
     /// It does not plan or run.
     #[error("{}", first_line(.0))]
     Query(#[from] DataFusionError),
@@ -82,7 +86,24 @@ fn first_line(error: &DataFusionError) -> String {
 pub struct SqlService {
     pub(crate) context: Arc<SessionContext>,
     pub(crate) limits: SqlLimits,
+    threads: Threads,
 }
+
+/// Threads for queries alone; dropping them waits for nothing.
+struct Threads(Option<tokio::runtime::Runtime>);
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Planning recurses over expressions; the guard limits statements to what fits.
+const STACK_BYTES: usize = 128 << 20;
+/// Batches of a result that wait for their reader.
+const BATCHES_MAX: usize = 2;
 
 impl SqlService {
     /// Publishes the tables.
@@ -100,11 +121,28 @@ impl SqlService {
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(FairSpillPool::new(limits.memory_bytes_max)))
             .build_arc()?;
-        let context = SessionContext::new_with_config_rt(config, runtime);
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(runtime)
+            .with_default_features()
+            .with_physical_optimizer_rule(Arc::new(Interruptible))
+            .build();
+        let context = SessionContext::new_with_state(state);
         functions::register(&context);
         views::register(&context, tables)?;
         setup_pg_catalog(&context, CATALOG, EmptyContextProvider).map_err(|error| *error)?;
-        Ok(Arc::new(SqlService { context: Arc::new(context), limits }))
+        let threads = tokio::runtime::Builder::new_multi_thread()
+            .thread_name("sql")
+            .thread_stack_size(STACK_BYTES)
+            .enable_all()
+            .build()
+            .map_err(|error| SqlError::Threads(error.to_string()))?;
+        Ok(Arc::new(SqlService { context: Arc::new(context), limits, threads: Threads(Some(threads)) }))
+    }
+
+    /// Where clients and their queries run.
+    pub(crate) fn threads(&self) -> tokio::runtime::Handle {
+        self.threads.0.as_ref().map_or_else(tokio::runtime::Handle::current, |runtime| runtime.handle().clone())
     }
 
     /// Runs one query; its stream ends with an error at the statement timeout.
@@ -116,24 +154,43 @@ impl SqlService {
         guard::only_query(sql).map_err(SqlError::Refused)?;
         let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         let timeout = self.limits.statement_timeout;
-        let started = async { self.context.sql_with_options(sql, options).await?.execute_stream().await };
-        let stream = tokio::time::timeout(timeout, started).await.map_err(|_| SqlError::Timeout(timeout))??;
-        Ok(limited(stream, timeout))
+        let (context, sql) = (Arc::clone(&self.context), sql.to_owned());
+        let wanted = Wanted::new(timeout);
+        let started = self.threads().spawn(async move {
+            let started = async { context.sql_with_options(&sql, options).await?.execute_stream().await };
+            let stream = tokio::time::timeout(timeout, wanted.scope(started)).await;
+            stream
+                .map_err(|_| SqlError::Timeout(timeout))?
+                .map(|s| forwarded(s, timeout, wanted))
+                .map_err(SqlError::from)
+        });
+        started.await.map_err(|error| SqlError::Threads(error.to_string()))?
     }
 }
 
-fn limited(stream: SendableRecordBatchStream, timeout: Duration) -> SendableRecordBatchStream {
+/// The stream, read on the threads of queries, until the timeout or until its reader is gone.
+fn forwarded(mut stream: SendableRecordBatchStream, timeout: Duration, wanted: Wanted) -> SendableRecordBatchStream {
     let schema = stream.schema();
     let deadline = tokio::time::Instant::now() + timeout;
-    let limited = futures::stream::unfold(Some(stream), move |state| async move {
-        let mut stream = state?;
-        match tokio::time::timeout_at(deadline, stream.next()).await {
-            Ok(item) => item.map(|item| (item, Some(stream))),
-            Err(_) => {
-                let error = DataFusionError::Execution(SqlError::Timeout(timeout).to_string());
-                Some((Err(error), None))
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(BATCHES_MAX);
+    tokio::spawn(async move {
+        let _wanted = wanted;
+        loop {
+            let next = tokio::select! {
+                next = tokio::time::timeout_at(deadline, stream.next()) => next,
+                () = sender.closed() => return,
+            };
+            let item = match next {
+                Ok(None) => return,
+                Ok(Some(item)) => item,
+                Err(_) => Err(DataFusionError::Execution(SqlError::Timeout(timeout).to_string())),
+            };
+            let failed = item.is_err();
+            if sender.send(item).await.is_err() || failed {
+                return;
             }
         }
     });
-    Box::pin(RecordBatchStreamAdapter::new(schema, limited))
+    let read = futures::stream::poll_fn(move |context| receiver.poll_recv(context));
+    Box::pin(RecordBatchStreamAdapter::new(schema, read))
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use datafusion::catalog::{Session, TableFunctionImpl, TableProvider};
 use datafusion::common::{DataFusionError, Result, ScalarValue, plan_err};
 use datafusion::datasource::{MemTable, ViewTable, provider_as_source};
-use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableType, cast, col, lit};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableType, cast, col, lit};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SessionContext, ident};
 use futures::executor::block_on;
@@ -34,6 +34,41 @@ const ENVELOPE: &[&str] = &[
     "attributes",
 ];
 
+/// What clients list as tables: facts as they were stored. The others derive from them.
+const TABLES: &[&str] = &["events", "rejects", "duplicates", "kpis", "kpi_live"];
+
+/// A view that clients see as a table or a view.
+#[derive(Debug)]
+struct Published {
+    view: ViewTable,
+    kind: TableType,
+}
+
+#[async_trait]
+impl TableProvider for Published {
+    fn schema(&self) -> SchemaRef {
+        self.view.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        self.kind
+    }
+
+    fn get_logical_plan(&self) -> Option<std::borrow::Cow<'_, LogicalPlan>> {
+        self.view.get_logical_plan()
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.view.scan(session, projection, filters, limit).await
+    }
+}
+
 const POSITION: &str = r#"topic, "partition", "offset", kafka_time, ingest_time"#;
 
 pub(crate) fn register(context: &SessionContext, tables: Tables) -> Result<()> {
@@ -46,9 +81,8 @@ pub(crate) fn register(context: &SessionContext, tables: Tables) -> Result<()> {
     context.register_table("records_internal", tables.records)?;
     context.register_table("kpis_internal", Arc::clone(&tables.kpis))?;
     context.register_table("kpi_live_internal", live)?;
-    let plain = |sql: String| sql;
     let list = [
-        ("events", plain(events(&records))),
+        ("events", events(&records)),
         ("events_distinct", distinct(&records)),
         ("event_answers", answers()),
         ("rejects", rejects()),
@@ -62,7 +96,9 @@ pub(crate) fn register(context: &SessionContext, tables: Tables) -> Result<()> {
     for (name, sql) in list {
         // Planning a view reads no rows, so that waiting here is short.
         let plan = block_on(context.sql(&sql))?.into_unoptimized_plan();
-        context.register_table(name, Arc::new(ViewTable::new(plan, Some(sql))))?;
+        let view = ViewTable::new(plan, Some(sql));
+        let kind = if TABLES.contains(&name) { TableType::Base } else { TableType::View };
+        context.register_table(name, Arc::new(Published { view, kind }))?;
     }
     context.register_udtf("kpi_as_of", Arc::new(KpiAsOf { kpis: tables.kpis }));
     for name in ["records_internal", "kpis_internal", "kpi_live_internal"] {
