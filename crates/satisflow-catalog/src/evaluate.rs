@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{CastOptions, cast_with_options, concat};
 use arrow::datatypes::{DataType, Decimal128Type, Schema, TimestampMicrosecondType};
 use arrow::error::ArrowError;
@@ -17,7 +17,7 @@ use satisflow_document::{Document, Problems};
 use satisflow_kpi::{Batch, MeasureInput};
 
 use crate::raw::RawCatalog;
-use crate::resolved::{Catalog, Measure};
+use crate::resolved::Catalog;
 
 /// A batch that is not what the catalog was planned for.
 #[derive(Debug, thiserror::Error)]
@@ -83,18 +83,21 @@ struct Planned {
     yields: Yields,
 }
 
+/// Indexes into the planned expressions.
 #[derive(Debug)]
 struct PlannedMeasure {
-    filter: Planned,
-    value: Planned,
-    weight: Planned,
-    first_per: Option<Planned>,
+    filter: usize,
+    value: usize,
+    weight: usize,
+    first_per: Option<usize>,
 }
 
-/// The catalog's expressions, ready to run.
+/// The catalog's expressions, ready to run. One that several measures share is
+/// planned, and run on each batch, once.
 #[derive(Debug)]
 pub struct Evaluator {
-    dimensions: Vec<Planned>,
+    planned: Vec<Planned>,
+    dimensions: Vec<usize>,
     measures: Vec<PlannedMeasure>,
 }
 
@@ -198,21 +201,27 @@ impl Evaluator {
     /// When one does not plan, which checking has ruled out.
     pub fn new(catalog: &Catalog) -> Result<Evaluator, EvaluateError> {
         let planner = Planner::new().map_err(|source| failed("", source))?;
-        let plan = |sql: &str, yields| {
-            planner.plan(sql, yields).map_err(|message| failed(sql, DataFusionError::Plan(message)))
+        let mut planned: Vec<Planned> = Vec::new();
+        let mut plan = |sql: &str, yields| -> Result<usize, EvaluateError> {
+            if let Some(known) = planned.iter().position(|p| p.sql == sql && p.yields == yields) {
+                return Ok(known);
+            }
+            let new = planner.plan(sql, yields).map_err(|message| failed(sql, DataFusionError::Plan(message)))?;
+            planned.push(new);
+            Ok(planned.len() - 1)
         };
-        let measure = |m: &Measure| {
-            Ok(PlannedMeasure {
-                filter: plan(&m.filter, Yields::Condition)?,
-                value: plan(&m.value, Yields::VALUE)?,
-                weight: plan(&m.weight, Yields::WEIGHT)?,
-                first_per: m.first_per.as_ref().map(|key| plan(key, Yields::Text)).transpose()?,
-            })
-        };
-        Ok(Evaluator {
-            dimensions: catalog.dimensions.iter().map(|d| plan(&d.sql, Yields::Text)).collect::<Result<_, _>>()?,
-            measures: catalog.measures.iter().map(measure).collect::<Result<_, _>>()?,
-        })
+        let mut measures = Vec::new();
+        for measure in &catalog.measures {
+            measures.push(PlannedMeasure {
+                filter: plan(&measure.filter, Yields::Condition)?,
+                value: plan(&measure.value, Yields::VALUE)?,
+                weight: plan(&measure.weight, Yields::WEIGHT)?,
+                first_per: measure.first_per.as_ref().map(|key| plan(key, Yields::Text)).transpose()?,
+            });
+        }
+        let dimensions =
+            catalog.dimensions.iter().map(|d| plan(&d.sql, Yields::Text)).collect::<Result<_, EvaluateError>>()?;
+        Ok(Evaluator { planned, dimensions, measures })
     }
 
     /// Measures accepted events (rows of `records`).
@@ -226,32 +235,25 @@ impl Evaluator {
         let column = |name: &'static str| events.column_by_name(name).ok_or(EvaluateError::Column(name));
         let time = column("event_time")?.as_primitive_opt::<TimestampMicrosecondType>();
         let id = column("event_id")?.as_string_opt::<i32>();
+        let run = self.planned.iter().map(|planned| planned.run(events)).collect::<Result<Vec<_>, _>>()?;
+        let text = |index: usize| run[index].as_string::<i32>().clone();
+        let number = |index: usize| run[index].as_primitive::<Decimal128Type>().clone();
+        let measure = |m: &PlannedMeasure| MeasureInput {
+            selected: run[m.filter].as_boolean().clone(),
+            value: number(m.value),
+            weight: number(m.weight),
+            key: m.first_per.map(text),
+        };
         Ok(Batch {
             event_time: time.ok_or(EvaluateError::Column("event_time"))?.values().to_vec(),
             event_id: id.ok_or(EvaluateError::Column("event_id"))?.clone(),
-            dimensions: self.dimensions.iter().map(|d| d.text(events)).collect::<Result<_, _>>()?,
-            measures: self.measures.iter().map(|m| m.evaluate(events)).collect::<Result<_, _>>()?,
-        })
-    }
-}
-
-impl PlannedMeasure {
-    fn evaluate(&self, events: &RecordBatch) -> Result<MeasureInput, EvaluateError> {
-        let selected: BooleanArray = self.filter.run(events)?.as_boolean().clone();
-        Ok(MeasureInput {
-            selected,
-            value: self.value.run(events)?.as_primitive::<Decimal128Type>().clone(),
-            weight: self.weight.run(events)?.as_primitive::<Decimal128Type>().clone(),
-            key: self.first_per.as_ref().map(|key| key.text(events)).transpose()?,
+            dimensions: self.dimensions.iter().map(|index| text(*index)).collect(),
+            measures: self.measures.iter().map(measure).collect(),
         })
     }
 }
 
 impl Planned {
-    fn text(&self, events: &RecordBatch) -> Result<StringArray, EvaluateError> {
-        Ok(self.run(events)?.as_string::<i32>().clone())
-    }
-
     fn run(&self, events: &RecordBatch) -> Result<ArrayRef, EvaluateError> {
         match self.evaluate(events) {
             Ok(array) => Ok(array),

@@ -5,6 +5,23 @@ use arrow::datatypes::i256;
 /// `numerator / denominator` rounded half to even; `None` when the denominator
 /// is zero or the quotient is wider than 38 digits.
 pub fn divide_half_even(numerator: i256, denominator: i256) -> Option<i128> {
+    match (numerator.to_i128(), denominator.to_i128()) {
+        (Some(numerator), Some(denominator)) => divide_narrow(numerator, denominator),
+        _ => divide_wide(numerator, denominator),
+    }
+}
+
+/// The same in 128 bits: nearly every value of a KPI.
+fn divide_narrow(numerator: i128, denominator: i128) -> Option<i128> {
+    let quotient = numerator.checked_div(denominator)?;
+    let remainder = (numerator % denominator).unsigned_abs();
+    let rest = denominator.unsigned_abs() - remainder;
+    let away = remainder > rest || (remainder == rest && quotient % 2 != 0);
+    let step = if (numerator < 0) == (denominator < 0) { 1 } else { -1 };
+    fits_38_digits(if away { quotient + step } else { quotient })
+}
+
+fn divide_wide(numerator: i256, denominator: i256) -> Option<i128> {
     let quotient = numerator.checked_div(denominator)?;
     let remainder = numerator.checked_rem(denominator)?;
     let twice = remainder.checked_abs()?.checked_mul(i256::from_i128(2))?;
@@ -26,21 +43,49 @@ fn fits_38_digits(value: i128) -> Option<i128> {
 ///
 /// Shapes like `-0.0500`: always `scale` decimals, so equal values are equal text.
 pub fn decimal_text(value: i256, scale: usize) -> String {
-    let digits = value.to_string();
-    let (sign, digits) = match digits.strip_prefix('-') {
-        Some(rest) => ("-", rest),
-        None => ("", digits.as_str()),
-    };
-    let padded = format!("{digits:0>width$}", width = scale + 1);
-    let (whole, fraction) = padded.split_at(padded.len() - scale);
-    if scale == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
+    let mut text = String::new();
+    push_decimal(&mut text, value, scale);
+    text
 }
 
-/// The nearest float to a wide integer; exact up to 53 bits.
+/// Appends [`decimal_text`].
+pub(crate) fn push_decimal(text: &mut String, value: i256, scale: usize) {
+    const DIGITS_MAX: usize = 80;
+    let mut digits = [b'0'; DIGITS_MAX];
+    let (mut low, mut start) = (value, DIGITS_MAX);
+    // From the last digit on, as soon as it fits in machine integers.
+    while low.to_i128().is_none() {
+        let Some(digit) = low.checked_rem(i256::from_i128(10)).and_then(i256::to_i128) else { break };
+        start -= 1;
+        digits[start] = b'0' + u8::try_from(digit.unsigned_abs()).unwrap_or(0);
+        low = low.wrapping_div(i256::from_i128(10));
+    }
+    let mut rest = low.to_i128().map_or(0, i128::unsigned_abs);
+    while rest > 0 || start > DIGITS_MAX - scale - 1 {
+        start -= 1;
+        digits[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    let (whole, fraction) = digits[start..].split_at(DIGITS_MAX - start - scale);
+    if value < i256::ZERO {
+        text.push('-');
+    }
+    text.extend(whole.iter().map(|digit| char::from(*digit)));
+    if scale > 0 {
+        text.push('.');
+    }
+    text.extend(fraction.iter().map(|digit| char::from(*digit)));
+}
+
+/// The float next to a wide integer; exact up to 53 bits.
 pub(crate) fn to_f64(value: i256) -> f64 {
+    const TWO_TO_128: f64 = 340_282_366_920_938_463_463_374_607_431_768_211_456.0;
     match value.to_i128() {
         Some(small) => small as f64,
-        None => value.to_string().parse().unwrap_or(f64::NAN),
+        None => {
+            let (low, high) = value.to_parts();
+            (high as f64).mul_add(TWO_TO_128, low as f64)
+        }
     }
 }
 
@@ -65,9 +110,34 @@ mod tests {
     }
 
     #[test]
+    fn narrow_and_wide_division_agree() {
+        for (a, b) in [(5, 2), (7, -2), (-5, 2), (-7, -2), (1, 3), (2, 3), (i128::MAX, 3), (i128::MIN + 1, 7)] {
+            let wide = divide_wide(i256::from_i128(a), i256::from_i128(b));
+            assert_eq!(divide_narrow(a, b), wide, "{a} / {b}");
+        }
+        assert_eq!(divide_narrow(1, 0), None);
+    }
+
+    #[test]
+    fn wide_text_and_floats_keep_what_they_can() {
+        let wide = i256::from_i128(i128::MAX).wrapping_mul(i256::from_i128(1_000));
+        let digits = wide.to_string();
+        assert_eq!(decimal_text(wide, 0), digits);
+        assert_eq!(decimal_text(wide.wrapping_neg(), 20), {
+            let (whole, fraction) = digits.split_at(digits.len() - 20);
+            format!("-{whole}.{fraction}")
+        });
+        let exact: f64 = digits.parse().unwrap();
+        assert!((to_f64(wide) / exact - 1.0).abs() < 1e-15);
+        assert!((to_f64(wide.wrapping_neg()) / exact + 1.0).abs() < 1e-15);
+    }
+
+    #[test]
     fn text_keeps_every_decimal() {
         assert_eq!(decimal_text(i256::from_i128(-500), 4), "-0.0500");
         assert_eq!(decimal_text(i256::from_i128(12), 0), "12");
         assert_eq!(decimal_text(i256::ZERO, 3), "0.000");
+        assert_eq!(decimal_text(i256::ZERO, 0), "0");
+        assert_eq!(decimal_text(i256::from_i128(1234567), 4), "123.4567");
     }
 }

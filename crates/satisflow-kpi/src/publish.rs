@@ -14,8 +14,8 @@ struct Flip {
 
 impl Engine {
     /// Moves the frontiers, one a definition (they never go back), and gives
-    /// the rows that became final and the revisions of earlier ones, in the
-    /// order of the catalog.
+    /// the rows that became final and the revisions of earlier ones, a window
+    /// and grouping set after the other.
     ///
     /// # Errors
     /// [`EngineError::Overflow`]; the engine is then unusable.
@@ -32,7 +32,6 @@ impl Engine {
             let published = published.map_err(|(definition, source)| overflow(&self.plan, definition, source))?;
             rows.extend(published);
         }
-        rows.sort_by_key(|row| (row.definition, row.window, row.set, row.window_end, row.group, row.revision));
         Ok(rows)
     }
 

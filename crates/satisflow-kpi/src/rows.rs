@@ -1,5 +1,6 @@
 //! Rows of the table `kpis`: values, moments, statistics and status.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -10,7 +11,7 @@ use arrow::error::ArrowError;
 
 use crate::definition::{Definition, Metric};
 use crate::engine::Engine;
-use crate::exact::{decimal_text, divide_half_even, to_f64};
+use crate::exact::{divide_half_even, push_decimal, to_f64};
 use crate::stats::{self, Interval};
 use crate::sums::Sums;
 
@@ -241,6 +242,10 @@ pub struct RowsBuilder {
     integers: Vec<Int64Builder>,
     floats: Vec<Float64Builder>,
     names: Vec<Arc<str>>,
+    /// Texts of the moments of the row at hand.
+    moments: [String; 3],
+    /// Names of the grouping sets met so far.
+    sets: BTreeMap<usize, String>,
     rows: usize,
 }
 
@@ -264,6 +269,8 @@ impl RowsBuilder {
             integers: INTEGERS.iter().map(|_| Int64Builder::new()).collect(),
             floats: FLOATS.iter().map(|_| Float64Builder::new()).collect(),
             names: dimensions.to_vec(),
+            moments: Default::default(),
+            sets: BTreeMap::new(),
             rows: 0,
         }
     }
@@ -278,19 +285,26 @@ impl RowsBuilder {
         let plan = engine.plan();
         let definition = &plan.definitions[row.definition];
         let figures = figures(definition, row);
-        let second = |value, scale| decimal_text(value, scale);
-        let texts = [
-            definition.name.to_string(),
-            plan.windows[row.window].name.to_string(),
-            engine.set_name(row.set),
-            second(i256::from_i128(row.sums.ww), 12),
-            second(row.sums.wwx, 16),
-            second(row.sums.wwxx, 20),
-            figures.status.as_str().to_owned(),
-            row.reason.as_str().to_owned(),
-            definition.fingerprint.to_string(),
+        for (index, (value, scale)) in
+            [(i256::from_i128(row.sums.ww), 12), (row.sums.wwx, 16), (row.sums.wwxx, 20)].into_iter().enumerate()
+        {
+            self.moments[index].clear();
+            push_decimal(&mut self.moments[index], value, scale);
+        }
+        let [w2, w2x, w2x2] = &self.moments;
+        let set = self.sets.entry(row.set).or_insert_with(|| engine.set_name(row.set));
+        let texts: [&str; 9] = [
+            &definition.name,
+            &plan.windows[row.window].name,
+            set,
+            w2,
+            w2x,
+            w2x2,
+            figures.status.as_str(),
+            row.reason.as_str(),
+            &definition.fingerprint,
         ];
-        self.texts.iter_mut().zip(&texts).for_each(|(column, text)| column.append_value(text));
+        self.texts.iter_mut().zip(texts).for_each(|(column, text)| column.append_value(text));
         let values = engine.groups().values(row.set, row.group);
         self.dimensions.iter_mut().zip(values).for_each(|(column, value)| column.append_option(value));
         let times = [row.window_start, Some(row.window_end), Some(computed_at)];

@@ -44,6 +44,21 @@ pub fn position_id(topic: &str, partition: i32) -> String {
 const STATS_COLUMNS: &str = "topic,partition,offset,ingest_time,kind,event_time";
 const PLAIN_COLUMNS: &[&str] = &["event_id", "text", "raw", "reject_message", "customer", "order_id", "content_hash"];
 
+const KPI_PLAIN_COLUMNS: &[&str] = &[
+    "value",
+    "numerator",
+    "denominator",
+    "sum_w",
+    "sum_wx",
+    "sum_w2",
+    "sum_w2x",
+    "sum_w2x2",
+    "n_eff",
+    "se",
+    "ci_low",
+    "ci_high",
+];
+
 impl Lake {
     /// Opens the lake at a local path or URL, and creates it unless it is to be read only.
     ///
@@ -66,7 +81,7 @@ impl Lake {
             schema: Arc::clone(&options.kpis_schema),
             partition_by: &[],
             stats_columns: "",
-            plain_columns: &[],
+            plain_columns: KPI_PLAIN_COLUMNS,
         };
         let access = Access { read_only: options.read_only, store: options.store };
         let records = Table::open(&at("records")?, &records_spec, &access).await?;

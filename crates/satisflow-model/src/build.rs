@@ -78,23 +78,36 @@ impl FieldBuilder {
         }
     }
 
-    /// A value of another type than the column's is as absent: decoding has ruled it out.
-    fn append(&mut self, value: &Value<'_>) {
+    /// The value of a row. Rows that were skipped since the last one are NULL; a
+    /// value of another type than the column's is as absent: decoding has ruled it out.
+    fn append(&mut self, row: usize, value: &Value<'_>) {
+        if *value == Value::Null {
+            return;
+        }
+        self.fill(row);
         match (self, value) {
             (FieldBuilder::Text(b), Value::Text(text)) => b.append_value(text),
             (FieldBuilder::Time(b), Value::Time(micros)) => b.append_value(*micros),
             (FieldBuilder::Number(b), Value::Number(number)) => b.append_value(i128::from(*number)),
             (FieldBuilder::Integer(b), Value::Integer(number)) => b.append_value(*number),
             (FieldBuilder::Flag(b), Value::Flag(flag)) => b.append_value(*flag),
-            (FieldBuilder::Text(b), _) => b.append_null(),
-            (FieldBuilder::Time(b), _) => b.append_null(),
-            (FieldBuilder::Number(b), _) => b.append_null(),
-            (FieldBuilder::Integer(b), _) => b.append_null(),
-            (FieldBuilder::Flag(b), _) => b.append_null(),
+            _ => {}
         }
     }
 
-    fn finish(&mut self) -> ArrayRef {
+    /// Makes every row before `rows` that has no value NULL.
+    fn fill(&mut self, rows: usize) {
+        match self {
+            FieldBuilder::Text(b) => b.append_nulls(rows - b.len()),
+            FieldBuilder::Time(b) => b.append_nulls(rows - b.len()),
+            FieldBuilder::Number(b) => b.append_nulls(rows - b.len()),
+            FieldBuilder::Integer(b) => b.append_nulls(rows - b.len()),
+            FieldBuilder::Flag(b) => b.append_nulls(rows - b.len()),
+        }
+    }
+
+    fn finish(&mut self, rows: usize) -> ArrayRef {
+        self.fill(rows);
         match self {
             FieldBuilder::Text(b) => Arc::new(b.finish()),
             FieldBuilder::Time(b) => Arc::new(b.finish()),
@@ -173,7 +186,8 @@ impl RecordsBuilder {
         self.raw.append_null();
         self.raw_bytes.append_null();
         self.content_hash.append_value(event.content_hash().cast_signed());
-        self.fields.iter_mut().zip(&event.values).for_each(|(builder, value)| builder.append(value));
+        let row = self.rows() - 1;
+        self.fields.iter_mut().zip(&event.values).for_each(|(builder, value)| builder.append(row, value));
         append_map(&mut self.answers, &event.answers);
         append_map(&mut self.attributes, &event.attributes);
     }
@@ -188,7 +202,6 @@ impl RecordsBuilder {
         self.raw.append_option(raw);
         self.raw_bytes.append_option(record.payload.map(|raw| raw.len() as i64));
         self.content_hash.append_null();
-        self.fields.iter_mut().for_each(|builder| builder.append(&Value::Null));
         append_map(&mut self.answers, &Vec::new());
         append_map(&mut self.attributes, &Vec::new());
     }
@@ -196,8 +209,8 @@ impl RecordsBuilder {
     fn append_record(&mut self, record: &Record<'_>, ingest_micros: i64, outcome: Outcome, month_of: i64) {
         self.bytes += record.payload.map_or(0, <[u8]>::len) + ROW_OVERHEAD_BYTES;
         self.outcome.append_value(outcome.as_str());
-        let month = self.month(month_of);
-        self.event_month.append_value(month);
+        self.note_month(month_of);
+        self.event_month.append_value(&self.month.2);
         self.topic.append_value(record.topic);
         self.partition.append_value(record.partition);
         self.offset.append_value(record.offset);
@@ -214,14 +227,12 @@ impl RecordsBuilder {
         append_map(&mut self.headers, &headers);
     }
 
-    /// `2026-11`; the month of the last call is kept with its bounds.
-    fn month(&mut self, micros: i64) -> String {
-        let (start, end, name) = &self.month;
+    /// Keeps the month of a time, with its bounds, until another is asked for.
+    fn note_month(&mut self, micros: i64) {
+        let (start, end, _) = &self.month;
         if !(*start..*end).contains(&micros) {
             self.month = month_around(micros);
-            return self.month.2.clone();
         }
-        name.clone()
     }
 
     /// The rows as a batch; the builder is empty again.
@@ -230,6 +241,7 @@ impl RecordsBuilder {
     /// Never in practice: the columns are built to the schema.
     pub fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
         self.bytes = 0;
+        let rows = self.rows();
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(self.outcome.finish()),
             Arc::new(self.event_month.finish()),
@@ -244,7 +256,7 @@ impl RecordsBuilder {
         columns.push(Arc::new(self.raw.finish()));
         columns.push(Arc::new(self.raw_bytes.finish()));
         columns.push(Arc::new(self.content_hash.finish()));
-        columns.extend(self.fields.iter_mut().map(FieldBuilder::finish));
+        columns.extend(self.fields.iter_mut().map(|field| field.finish(rows)));
         columns.push(Arc::new(self.answers.finish()));
         columns.push(Arc::new(self.attributes.finish()));
         RecordBatch::try_new(records_schema(), columns)

@@ -97,7 +97,7 @@ impl Decoder {
         let Draft { values, mut answers, mut attributes } = draft;
         tidy(&mut answers);
         tidy(&mut attributes);
-        Ok(Event { values, answers, attributes })
+        Ok(Event::new(values, answers, attributes))
     }
 
     fn text<'a>(&self, record: &Record<'a>) -> Result<&'a str, Reject> {

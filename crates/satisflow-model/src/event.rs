@@ -1,8 +1,9 @@
 //! A decoded event.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
-use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::fields::{at, fields};
 
@@ -33,6 +34,7 @@ pub struct Event<'a> {
     pub(crate) values: Vec<Value<'a>>,
     pub(crate) answers: Entries<'a>,
     pub(crate) attributes: Entries<'a>,
+    content_hash: OnceCell<u64>,
 }
 
 /// Identity of (source, event id): a hash that is the same in every run.
@@ -44,7 +46,11 @@ pub fn identity(source: &str, event_id: &str) -> u128 {
     xxh3_128(&key)
 }
 
-impl Event<'_> {
+impl<'a> Event<'a> {
+    pub(crate) fn new(values: Vec<Value<'a>>, answers: Entries<'a>, attributes: Entries<'a>) -> Event<'a> {
+        Event { values, answers, attributes, content_hash: OnceCell::new() }
+    }
+
     fn text(&self, index: usize) -> Option<&str> {
         match &self.values[index] {
             Value::Text(text) => Some(text),
@@ -83,39 +89,45 @@ impl Event<'_> {
     /// Hash of all decoded fields: equal for events that say the same, however
     /// they are spelt.
     pub fn content_hash(&self) -> u64 {
-        let mut hash = Xxh3::new();
+        *self.content_hash.get_or_init(|| xxh3_64(&self.content()))
+    }
+
+    /// Everything that the event says, as bytes that no other event has.
+    fn content(&self) -> Vec<u8> {
+        const CONTENT_BYTES: usize = 512;
+        let mut content = Vec::with_capacity(CONTENT_BYTES);
         for (index, value) in self.values.iter().enumerate() {
-            hash_value(&mut hash, index, value);
+            push_value(&mut content, index, value);
         }
         for (tag, entries) in [(254u8, &self.answers), (255, &self.attributes)] {
             for (key, value) in entries {
-                hash.update(&[tag]);
-                hash_text(&mut hash, key);
-                hash_text(&mut hash, value);
+                content.push(tag);
+                push_text(&mut content, key);
+                push_text(&mut content, value);
             }
         }
-        hash.digest()
+        content
     }
 }
 
 /// Fields are told apart by name, so that a new one never changes the hash of
 /// events without it.
-fn hash_value(hash: &mut Xxh3, index: usize, value: &Value<'_>) {
+fn push_value(content: &mut Vec<u8>, index: usize, value: &Value<'_>) {
     let number = match value {
         Value::Null => return,
         Value::Text(text) => {
-            hash_text(hash, fields()[index].name);
-            return hash_text(hash, text);
+            push_text(content, fields()[index].name);
+            return push_text(content, text);
         }
         Value::Time(n) | Value::Number(n) | Value::Integer(n) => *n,
         Value::Flag(flag) => i64::from(*flag),
     };
-    hash_text(hash, fields()[index].name);
-    hash.update(&number.to_le_bytes());
+    push_text(content, fields()[index].name);
+    content.extend_from_slice(&number.to_le_bytes());
 }
 
 /// With its length, so that two texts never read as one.
-fn hash_text(hash: &mut Xxh3, text: &str) {
-    hash.update(&(text.len() as u64).to_le_bytes());
-    hash.update(text.as_bytes());
+fn push_text(content: &mut Vec<u8>, text: &str) {
+    content.extend_from_slice(&(text.len() as u64).to_le_bytes());
+    content.extend_from_slice(text.as_bytes());
 }

@@ -1,6 +1,7 @@
 //! The engine as others see it: the table `kpi_live`, gauges, the terminal's board.
 
 use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ahash::AHashMap;
@@ -33,9 +34,10 @@ impl Scored {
     pub(crate) fn published(&mut self, rows: &[KpiRow]) {
         for row in rows {
             let key = (row.definition, row.window, row.set, row.group);
-            let newest = self.finals.get(&key).is_none_or(|held| row.window_end >= held.window_end);
-            if newest {
-                self.finals.insert(key, row.clone());
+            match self.finals.entry(key) {
+                Entry::Occupied(held) if held.get().window_end > row.window_end => {}
+                Entry::Occupied(mut held) => held.get_mut().clone_from(row),
+                Entry::Vacant(new) => drop(new.insert(row.clone())),
             }
         }
     }
