@@ -1,6 +1,6 @@
 //! YAML text to a JSON value in which every node knows its line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use saphyr::{LoadableYamlNode, MarkedYaml, Marker, Scalar, YamlData};
 use schemars::JsonSchema;
@@ -19,12 +19,16 @@ pub struct Document {
     file: String,
     value: Value,
     places: BTreeMap<String, (usize, usize)>,
+    /// Pointers of unquoted texts that a variable was put into: they may be numbers.
+    substituted: BTreeSet<String>,
 }
 
 struct Reader<'a> {
     file: &'a str,
+    text: Vec<char>,
     variable: &'a dyn Fn(&str) -> Option<String>,
     places: BTreeMap<String, (usize, usize)>,
+    substituted: BTreeSet<String>,
     problems: Problems,
 }
 
@@ -43,7 +47,14 @@ impl Document {
     /// # Errors
     /// As for [`Document::parse`].
     pub fn parse_with(file: &str, text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Document, Problems> {
-        let mut reader = Reader { file, variable, places: BTreeMap::new(), problems: Problems::new() };
+        let mut reader = Reader {
+            file,
+            text: text.chars().collect(),
+            variable,
+            places: BTreeMap::new(),
+            substituted: BTreeSet::new(),
+            problems: Problems::new(),
+        };
         let nodes = MarkedYaml::load_from_str(text).unwrap_or_else(|error| {
             reader.problem(*error.marker(), error.info().to_owned());
             Vec::new()
@@ -56,9 +67,9 @@ impl Document {
                 Value::Null
             }
         };
-        let Reader { places, problems, .. } = reader;
+        let Reader { places, substituted, problems, .. } = reader;
         problems.into_result()?;
-        Ok(Document { file: file.to_owned(), value, places })
+        Ok(Document { file: file.to_owned(), value, places, substituted })
     }
 
     /// The file as the user named it.
@@ -80,20 +91,23 @@ impl Document {
         }
     }
 
-    /// Reads the document as `T`, adding every structural problem.
+    /// Reads the document as `T`, adding every structural problem. Unknown
+    /// fields are left out, so that what the others mean can be checked too.
     pub fn read<T: DeserializeOwned + JsonSchema>(&self, problems: &mut Problems) -> Option<T> {
-        let before = problems.len();
-        schema::check::<T>(self, &self.value, problems);
-        if problems.len() > before {
-            return None;
-        }
-        match serde_json::from_value(self.value.clone()) {
+        let mut value = self.value.clone();
+        schema::check::<T>(self, &mut value, problems)?;
+        match serde_json::from_value(value) {
             Ok(value) => Some(value),
             Err(error) => {
                 problems.at(self, "", error.to_string(), None);
                 None
             }
         }
+    }
+
+    /// Whether a variable was put into the text at a pointer.
+    pub(crate) fn is_substituted(&self, pointer: &str) -> bool {
+        self.substituted.contains(pointer)
     }
 }
 
@@ -112,7 +126,7 @@ impl Reader<'_> {
             return Value::Null;
         }
         match &node.data {
-            YamlData::Value(scalar) => self.scalar(scalar, start),
+            YamlData::Value(scalar) => self.scalar(scalar, node, &pointer),
             YamlData::Sequence(items) => {
                 let item = |(i, node)| self.value(node, format!("{pointer}/{i}"), depth + 1);
                 Value::Array(items.iter().enumerate().map(item).collect())
@@ -146,19 +160,40 @@ impl Reader<'_> {
         }
     }
 
-    fn scalar(&mut self, scalar: &Scalar<'_>, at: Marker) -> Value {
+    fn scalar(&mut self, scalar: &Scalar<'_>, node: &MarkedYaml<'_>, pointer: &str) -> Value {
         match scalar {
             Scalar::Null => Value::Null,
             Scalar::Boolean(flag) => Value::Bool(*flag),
             Scalar::Integer(number) => Value::from(*number),
-            Scalar::FloatingPoint(number) => Value::from(number.into_inner()),
-            Scalar::String(text) => Value::String(self.substitute(text, at)),
+            Scalar::FloatingPoint(number) => self.decimal(number.into_inner(), node),
+            Scalar::String(text) => {
+                let written = self.written(node);
+                if text.contains("${") && !written.starts_with(['"', '\'']) {
+                    self.substituted.insert(pointer.to_owned());
+                }
+                Value::String(self.substitute(text, node.span.start))
+            }
         }
+    }
+
+    /// A decimal as it is written, where a float would lose a digit of it.
+    fn decimal(&self, number: f64, node: &MarkedYaml<'_>) -> Value {
+        let written = self.written(node);
+        let plain = written.trim_start_matches('-').bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        if plain && number.to_string() != written { Value::String(written) } else { Value::from(number) }
+    }
+
+    fn written(&self, node: &MarkedYaml<'_>) -> String {
+        let range = node.span.start.index()..node.span.end.index();
+        self.text.get(range).unwrap_or_default().iter().collect::<String>().trim().to_owned()
     }
 
     fn substitute(&mut self, text: &str, at: Marker) -> String {
         let Some((before, rest)) = text.split_once("${") else { return text.to_owned() };
-        let Some((inside, after)) = rest.split_once('}') else { return text.to_owned() };
+        let Some((inside, after)) = rest.split_once('}') else {
+            self.problem(at, "`${` has no closing `}`".to_owned());
+            return text.to_owned();
+        };
         let (name, default) = inside.split_once(":-").map_or((inside, None), |(n, d)| (n, Some(d)));
         let value = (self.variable)(name).or(default.map(str::to_owned)).unwrap_or_else(|| {
             self.problem(at, format!("the environment variable `{name}` is not set"));

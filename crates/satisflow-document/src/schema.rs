@@ -8,17 +8,54 @@ use serde_json::Value;
 use crate::document::{Document, escape};
 use crate::problems::Problems;
 
-pub(crate) fn check<T: JsonSchema>(document: &Document, value: &Value, problems: &mut Problems) {
+/// A schema with this member says that its values are never shown.
+const SECRET: &str = "x-secret";
+
+/// Adds every problem; `None` when the value can't be read in spite of them.
+pub(crate) fn check<T: JsonSchema>(document: &Document, value: &mut Value, problems: &mut Problems) -> Option<()> {
     let schema = schemars::schema_for!(T).to_value();
-    match jsonschema::validator_for(&schema) {
-        Ok(validator) => report_all(document, &schema, &validator, value, problems),
-        Err(error) => problems.at(document, "", error.to_string(), None),
+    let validator = match jsonschema::validator_for(&schema) {
+        Ok(validator) => validator,
+        Err(error) => {
+            problems.at(document, "", error.to_string(), None);
+            return None;
+        }
+    };
+    numbers_of_variables(document, &validator, value);
+    let mut readable = true;
+    let mut unknown = Vec::new();
+    for error in validator.iter_errors(value) {
+        report(document, &schema, &error, problems);
+        match error.kind() {
+            ValidationErrorKind::AdditionalProperties { unexpected } => {
+                unknown.extend(unexpected.iter().map(|name| (error.instance_path().to_string(), name.clone())));
+            }
+            _ => readable = false,
+        }
     }
+    for (at, name) in unknown {
+        if let Some(object) = value.pointer_mut(&at).and_then(Value::as_object_mut) {
+            object.remove(&name);
+        }
+    }
+    readable.then_some(())
 }
 
-fn report_all(document: &Document, schema: &Value, validator: &Validator, value: &Value, problems: &mut Problems) {
+/// A variable's text stands for a number, or for true and false, where one is wanted.
+fn numbers_of_variables(document: &Document, validator: &Validator, value: &mut Value) {
+    let mut wanted = Vec::new();
     for error in validator.iter_errors(value) {
-        report(document, schema, &error, problems);
+        let at = error.instance_path().to_string();
+        if document.is_substituted(&at) {
+            wanted.push(at);
+        }
+    }
+    for at in wanted {
+        let Some(node) = value.pointer_mut(&at) else { continue };
+        let parsed: Option<Value> = node.as_str().and_then(|text| serde_json::from_str(text.trim()).ok());
+        if let Some(parsed) = parsed.filter(|parsed| parsed.is_number() || parsed.is_boolean()) {
+            *node = parsed;
+        }
     }
 }
 
@@ -39,17 +76,18 @@ fn report(document: &Document, schema: &Value, error: &ValidationError<'_>, prob
         ValidationErrorKind::Enum { options } => {
             let known: Vec<String> =
                 options.as_array().into_iter().flatten().filter_map(|o| o.as_str().map(str::to_owned)).collect();
-            let written = shown(error.instance());
+            let written = shown(schema, error);
             let hint = suggestion(&written, &known);
             problems.at(document, &at, format!("`{written}` is not one of {}", known.join(", ")), hint);
         }
         ValidationErrorKind::Type { kind } => {
-            let message = format!("`{}` is not {}", shown(error.instance()), wanted(kind));
+            let message = format!("`{}` is not {}", shown(schema, error), wanted(kind));
             problems.at(document, &at, message, None);
         }
         ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
             any_of(document, schema, &at, error, context, problems);
         }
+        _ if is_secret(schema, error) => problems.at(document, &at, error.masked_with("***").to_string(), None),
         _ => problems.at(document, &at, error.to_string(), None),
     }
 }
@@ -79,7 +117,7 @@ fn any_of(
                     _ => None,
                 })
                 .collect();
-            let message = format!("`{}` is not {}", shown(error.instance()), kinds.join(" or "));
+            let message = format!("`{}` is not {}", shown(schema, error), kinds.join(" or "));
             problems.at(document, at, message, None);
         }
     }
@@ -104,17 +142,33 @@ fn wanted(kind: &TypeKind) -> String {
     }
 }
 
-fn shown(value: &Value) -> String {
+fn shown(schema: &Value, error: &ValidationError<'_>) -> String {
     const SHOWN_MAX: usize = 60;
+    if is_secret(schema, error) {
+        return "***".to_owned();
+    }
+    let value = error.instance();
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     if text.chars().count() <= SHOWN_MAX { text } else { text.chars().take(SHOWN_MAX).chain("...".chars()).collect() }
 }
 
+/// Where in the schema an error was found, references followed.
+fn schema_place(error: &ValidationError<'_>) -> String {
+    let place = error.absolute_keyword_location().map(|uri| uri.fragment().map(|f| f.as_str().to_owned()));
+    place.flatten().unwrap_or_else(|| error.schema_path().to_string())
+}
+
+/// Whether the schema says of the value, or of what it lies in, that it is a secret.
+fn is_secret(schema: &Value, error: &ValidationError<'_>) -> bool {
+    let place = schema_place(error);
+    let cuts = place.match_indices('/').map(|(at, _)| &place[..at]);
+    cuts.chain([place.as_str()]).any(|at| schema.pointer(at).is_some_and(|node| node.get(SECRET).is_some()))
+}
+
 /// The fields that the schema knows where an unknown one was found.
 fn properties_beside(schema: &Value, error: &ValidationError<'_>) -> Vec<String> {
-    let path = error.absolute_keyword_location().map(|uri| uri.fragment().map(|f| f.as_str().to_owned()));
-    let path = path.flatten().unwrap_or_else(|| error.schema_path().to_string());
-    let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+    let place = schema_place(error);
+    let parent = place.rsplit_once('/').map_or("", |(parent, _)| parent);
     let properties = schema.pointer(parent).and_then(|object| object.get("properties"));
     properties.and_then(Value::as_object).map(|map| map.keys().cloned().collect()).unwrap_or_default()
 }
