@@ -4,9 +4,11 @@
 //! each with its line, and nothing falls back silently.
 
 mod raw;
+mod reference;
 mod resolve;
 
 pub use raw::RawConfig;
+pub use reference::reference;
 pub use resolve::{Config, FlushLimits, TimeMode};
 
 /// JSON Schema (2020-12) of the configuration.

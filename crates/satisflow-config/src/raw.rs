@@ -92,6 +92,7 @@ pub struct RawKafka {
 /// A property's value; never shown.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(extend("x-secret" = true))]
 pub enum RawProperty {
     /// Text.
     Text(Secret),
@@ -99,6 +100,16 @@ pub enum RawProperty {
     Number(i64),
     /// true or false.
     Flag(bool),
+    /// Read from a file.
+    File(RawSecretFile),
+}
+
+/// A value that a file holds, as orchestrators mount secrets.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawSecretFile {
+    /// The file, relative to this one; a newline at its end is no part of the value.
+    pub file: String,
 }
 
 /// What to do about removed records.

@@ -1,6 +1,6 @@
 //! From YAML to settings that hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +12,8 @@ use satisflow_kafka::{KafkaConfig, OnLostOffsets};
 use satisflow_model::{Binding, BindingSource, Limits, Mapping, Scale, Scales, SourceSpec, TimeFormat};
 
 use crate::raw::{
-    RawBinding, RawBindingDetail, RawConfig, RawKafka, RawLimits, RawOnIdle, RawOnLost, RawProperty, RawSource, RawTime,
+    RawBinding, RawBindingDetail, RawConfig, RawKafka, RawLimits, RawOnIdle, RawOnLost, RawProperty, RawSecretFile,
+    RawSource, RawTime,
 };
 
 /// Which time closes windows.
@@ -113,6 +114,8 @@ impl Resolver<'_> {
         if raw.version != 1 {
             self.problem("/version", format!("version {} is not known", raw.version), "write `version: 1`");
         }
+        self.limits_are_above_zero(raw);
+        let kafka = raw.kafka.as_ref().map(|kafka| self.kafka(kafka, raw));
         let scales = Arc::new(self.scales(raw));
         let sources = self.sources(raw, &scales);
         let compact = raw.lake.compact_interval_secs.unwrap_or(300);
@@ -125,7 +128,7 @@ impl Resolver<'_> {
             },
             compact_interval: (compact > 0).then(|| Duration::from_secs(u64::from(compact))),
             file_bytes_max: u64::from(raw.lake.file_bytes_max.unwrap_or(128 << 20)).max(1),
-            kafka: raw.kafka.as_ref().map(|kafka| kafka_config(kafka, sources.keys().cloned().collect())),
+            kafka,
             sources,
             holds: holds(&raw.sources),
             scales,
@@ -143,6 +146,63 @@ impl Resolver<'_> {
             query_memory_bytes_max: size(raw.sql.memory_bytes_max, 512 << 20),
             http_listen: self.listen("/http/listen", raw.http.listen.as_deref(), "127.0.0.1:8080"),
             metrics_groups_max: size(raw.http.metrics_groups_max, 200),
+        }
+    }
+
+    /// A limit of nothing would let nothing through.
+    fn limits_are_above_zero(&mut self, raw: &RawConfig) {
+        let kafka = raw.kafka.as_ref().and_then(|kafka| kafka.buffer_bytes_max);
+        let of = [
+            ("/lake/flush_interval_ms", raw.lake.flush_interval_ms),
+            ("/lake/flush_rows_max", raw.lake.flush_rows_max),
+            ("/lake/flush_bytes_max", raw.lake.flush_bytes_max),
+            ("/lake/file_bytes_max", raw.lake.file_bytes_max),
+            ("/kafka/buffer_bytes_max", kafka),
+            ("/idle_after_ms", raw.idle_after_ms),
+            ("/limits/record_bytes_max", raw.limits.record_bytes_max),
+            ("/limits/depth_max", raw.limits.depth_max),
+            ("/limits/text_bytes_max", raw.limits.text_bytes_max),
+            ("/limits/map_entries_max", raw.limits.map_entries_max),
+            ("/sql/connections_max", raw.sql.connections_max),
+            ("/sql/statement_timeout_ms", raw.sql.statement_timeout_ms),
+            ("/sql/memory_bytes_max", raw.sql.memory_bytes_max),
+        ];
+        for (pointer, _) in of.into_iter().filter(|(_, value)| *value == Some(0)) {
+            let name = pointer.rsplit('/').next().unwrap_or_default();
+            self.problem(pointer, format!("`{name}` is 0"), "at least 1; leave it out for the default");
+        }
+    }
+
+    fn kafka(&mut self, raw: &RawKafka, config: &RawConfig) -> KafkaConfig {
+        let group = raw.group_id.as_deref().unwrap_or("satisflow");
+        let topics: BTreeSet<String> = config.sources.iter().map(|source| source.topic.clone()).collect();
+        let defaults = KafkaConfig::new(&raw.brokers, group, topics.into_iter().collect());
+        let properties = raw.properties.iter().map(|(name, value)| (name.clone(), self.property(name, value)));
+        KafkaConfig {
+            properties: properties.collect(),
+            on_lost_offsets: match raw.on_lost_offsets {
+                RawOnLost::Stop => OnLostOffsets::Stop,
+                RawOnLost::Resume => OnLostOffsets::Resume,
+            },
+            buffer_bytes_max: raw.buffer_bytes_max.map_or(defaults.buffer_bytes_max, |bytes| bytes as usize),
+            ..defaults
+        }
+    }
+
+    fn property(&mut self, name: &str, value: &RawProperty) -> String {
+        match value {
+            RawProperty::Text(text) => text.reveal().to_owned(),
+            RawProperty::Number(number) => number.to_string(),
+            RawProperty::Flag(flag) => flag.to_string(),
+            RawProperty::File(RawSecretFile { file }) => {
+                let path = self.folder.join(file);
+                let read = std::fs::read_to_string(&path).unwrap_or_else(|error| {
+                    let message = format!("{}: {error}", path.display());
+                    self.problem(&format!("/kafka/properties/{name}"), message, "the file holds the property's value");
+                    String::new()
+                });
+                read.strip_suffix('\n').unwrap_or(&read).trim_end_matches('\r').to_owned()
+            }
         }
     }
 
@@ -208,6 +268,7 @@ impl Resolver<'_> {
         let mut fields = BTreeMap::new();
         for (name, binding) in source.mapping.iter().flatten() {
             let at = format!("/sources/{index}/mapping/{name}");
+            self.is_a_field(&at, name);
             let detail = match binding {
                 RawBinding::Pointer(pointer) => &RawBindingDetail {
                     pointer: Some(pointer.clone()),
@@ -225,6 +286,17 @@ impl Resolver<'_> {
         Mapping { fields }
     }
 
+    fn is_a_field(&mut self, at: &str, name: &str) {
+        let known: Vec<&str> =
+            satisflow_model::fields().iter().map(|f| f.name).chain(["answers", "attributes"]).collect();
+        if !known.contains(&name) {
+            let near = satisflow_document::nearest(name, &known);
+            let hint =
+                near.map_or("docs/events.md lists the fields".to_owned(), |near| format!("did you mean `{near}`?"));
+            self.problem(at, format!("an event has no field `{name}`"), &hint);
+        }
+    }
+
     fn binding(&mut self, at: &str, raw: &RawBindingDetail) -> Option<Binding> {
         let source = match (&raw.pointer, &raw.constant) {
             (Some(pointer), None) if pointer.starts_with('/') => BindingSource::Pointer(pointer.clone()),
@@ -238,6 +310,10 @@ impl Resolver<'_> {
             format: format.clone(),
             zone: raw.zone.as_ref().map_or(TimeZone::UTC, |zone| self.zone(&format!("{at}/zone"), zone)),
         });
+        if let Some(time) = time.as_ref().filter(|time| !time.is_usable()) {
+            let message = format!("no time can be read in the form `{}`", time.format);
+            self.problem(&format!("{at}/format"), message, "such as `%Y-%m-%d %H:%M:%S` or `%B %d, %Y`");
+        }
         let labels = raw.labels.as_ref().map(|labels| {
             let score = |(label, score): (&String, &satisflow_document::Decimal)| {
                 let scaled = score.scaled(4);
@@ -264,25 +340,6 @@ fn holds(sources: &[RawSource]) -> BTreeMap<String, Duration> {
     const HOLD_MS_MAX_DEFAULT: u32 = 86_400_000;
     let held = sources.iter().filter(|source| source.on_idle == RawOnIdle::Hold);
     held.map(|source| (source.topic.clone(), millis(source.hold_ms_max, HOLD_MS_MAX_DEFAULT))).collect()
-}
-
-fn kafka_config(raw: &RawKafka, topics: Vec<String>) -> KafkaConfig {
-    let group = raw.group_id.as_deref().unwrap_or("satisflow");
-    let text = |value: &RawProperty| match value {
-        RawProperty::Text(text) => text.reveal().to_owned(),
-        RawProperty::Number(number) => number.to_string(),
-        RawProperty::Flag(flag) => flag.to_string(),
-    };
-    let defaults = KafkaConfig::new(&raw.brokers, group, topics);
-    KafkaConfig {
-        properties: raw.properties.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
-        on_lost_offsets: match raw.on_lost_offsets {
-            RawOnLost::Stop => OnLostOffsets::Stop,
-            RawOnLost::Resume => OnLostOffsets::Resume,
-        },
-        buffer_bytes_max: raw.buffer_bytes_max.map_or(defaults.buffer_bytes_max, |bytes| bytes as usize),
-        ..defaults
-    }
 }
 
 fn limits(raw: &RawLimits) -> Limits {

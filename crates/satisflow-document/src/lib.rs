@@ -10,4 +10,5 @@ mod values;
 
 pub use document::Document;
 pub use problems::{Problem, Problems};
+pub use schema::nearest;
 pub use values::{Decimal, Secret};

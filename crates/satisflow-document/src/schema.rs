@@ -174,12 +174,16 @@ fn properties_beside(schema: &Value, error: &ValidationError<'_>) -> Vec<String>
 }
 
 fn suggestion(name: &str, known: &[String]) -> Option<String> {
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let near = nearest(name, &known);
+    let listed = (!known.is_empty()).then(|| format!("known are {}", known.join(", ")));
+    near.map(|near| format!("did you mean `{near}`?")).or(listed)
+}
+
+/// The name that was probably meant.
+pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     const SIMILAR: f64 = 0.6;
-    let score = |other: &String| strsim::normalized_damerau_levenshtein(name, other);
-    let best = known.iter().max_by(|a, b| score(a).total_cmp(&score(b)))?;
-    if score(best) >= SIMILAR {
-        Some(format!("did you mean `{best}`?"))
-    } else {
-        Some(format!("known are {}", known.join(", ")))
-    }
+    let score = |other: &str| strsim::normalized_damerau_levenshtein(name, other);
+    let best = known.iter().copied().max_by(|a, b| score(a).total_cmp(&score(b)))?;
+    (score(best) >= SIMILAR).then_some(best)
 }

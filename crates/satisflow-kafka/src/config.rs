@@ -1,6 +1,7 @@
 //! Settings of the client.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -18,7 +19,7 @@ pub enum OnLostOffsets {
 }
 
 /// How to reach Kafka, and how much to hold.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct KafkaConfig {
     /// `host:port`, comma-separated.
     pub brokers: String,
@@ -38,6 +39,20 @@ pub struct KafkaConfig {
     pub batch_wait: Duration,
     /// How long a revocation waits for the flush.
     pub revoke_timeout: Duration,
+}
+
+/// Properties may hold passwords: their names are shown, their values never.
+impl fmt::Debug for KafkaConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaConfig")
+            .field("brokers", &self.brokers)
+            .field("group_id", &self.group_id)
+            .field("topics", &self.topics)
+            .field("properties", &self.properties.keys().collect::<Vec<_>>())
+            .field("on_lost_offsets", &self.on_lost_offsets)
+            .field("buffer_bytes_max", &self.buffer_bytes_max)
+            .finish_non_exhaustive()
+    }
 }
 
 impl KafkaConfig {

@@ -26,6 +26,17 @@ pub struct TimeFormat {
     pub zone: TimeZone,
 }
 
+impl TimeFormat {
+    /// Whether the format can yield an instant at all: a time that is written
+    /// in it is tried.
+    pub fn is_usable(&self) -> bool {
+        const SAMPLE: jiff::civil::DateTime = jiff::civil::date(2026, 11, 23).at(12, 34, 56, 0);
+        let sample = SAMPLE.to_zoned_datetime(self.zone.clone()).ok();
+        let written = sample.and_then(|sample| jiff::fmt::strtime::format(&self.format, &sample).ok());
+        written.is_some_and(|text| crate::values::formatted(&text, &self.format, &self.zone).is_ok())
+    }
+}
+
 /// How one field is read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Binding {
@@ -74,5 +85,21 @@ fn child<'a>(value: &'a RawValue, step: &str) -> Option<&'a RawValue> {
             items.get(step.parse::<usize>().ok()?).copied()
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_format_that_yields_no_instant_is_not_usable() {
+        let usable = |format: &str| TimeFormat { format: format.to_owned(), zone: TimeZone::UTC }.is_usable();
+        for good in ["%B %d, %Y", "%Y-%m-%d %H:%M:%S", "%s", "%d.%m.%Y", "%Y-%m-%dT%H:%M:%S%:z"] {
+            assert!(usable(good), "{good}");
+        }
+        for bad in ["%Q", "%H:%M", "yesterday", "%Y", ""] {
+            assert!(!usable(bad), "{bad}");
+        }
     }
 }

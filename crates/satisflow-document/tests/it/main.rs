@@ -69,7 +69,9 @@ fn three_mistakes_are_three_problems_with_their_lines() {
 fn what_is_right_is_read() {
     check(
         "version: 1\nlisten: 127.0.0.1:${PORT}\nmode: open\ndoors: [{ width_mm: 900 }]\nprices: { a: 0.8, b: \"12.5000\" }\n",
-        expect![[r#"Shop { version: 1, listen: Some("127.0.0.1:8080"), mode: Some(Open), doors: [Door { width_mm: 900 }], prices: {"a": Decimal("0.8"), "b": Decimal("12.5000")}, key: None }"#]],
+        expect![[
+            r#"Shop { version: 1, listen: Some("127.0.0.1:8080"), mode: Some(Open), doors: [Door { width_mm: 900 }], prices: {"a": Decimal("0.8"), "b": Decimal("12.5000")}, key: None }"#
+        ]],
     );
 }
 
@@ -100,15 +102,26 @@ fn a_secret_of_the_wrong_type_is_not_shown() {
 
 #[test]
 fn variables_stand_for_numbers_too() {
-    check("version: ${VERSION:-7}\n", expect!["Shop { version: 7, listen: None, mode: None, doors: [], prices: {}, key: None }"]);
-    check("version: ${PORT}\nlisten: ${PORT}\n", expect![[r#"Shop { version: 8080, listen: Some("8080"), mode: None, doors: [], prices: {}, key: None }"#]]);
+    check(
+        "version: ${VERSION:-7}\n",
+        expect!["Shop { version: 7, listen: None, mode: None, doors: [], prices: {}, key: None }"],
+    );
+    check(
+        "version: ${PORT}\nlisten: ${PORT}\n",
+        expect![[r#"Shop { version: 8080, listen: Some("8080"), mode: None, doors: [], prices: {}, key: None }"#]],
+    );
     check("version: '${PORT}'\n", expect!["shop.yaml:1:1: `8080` is not a whole number"]);
     check("version: 1\nlisten: ${PORT\n", expect!["shop.yaml:2:9: `${` has no closing `}`"]);
 }
 
 #[test]
 fn decimals_keep_every_digit_that_is_written() {
-    check("version: 1\nprices: { a: 0.12345678901234567890, b: 1.50, c: 2.25, d: -0.10 }\n", expect![[r#"Shop { version: 1, listen: None, mode: None, doors: [], prices: {"a": Decimal("0.12345678901234567890"), "b": Decimal("1.50"), "c": Decimal("2.25"), "d": Decimal("-0.10")}, key: None }"#]]);
+    check(
+        "version: 1\nprices: { a: 0.12345678901234567890, b: 1.50, c: 2.25, d: -0.10 }\n",
+        expect![[
+            r#"Shop { version: 1, listen: None, mode: None, doors: [], prices: {"a": Decimal("0.12345678901234567890"), "b": Decimal("1.50"), "c": Decimal("2.25"), "d": Decimal("-0.10")}, key: None }"#
+        ]],
+    );
 }
 
 #[test]

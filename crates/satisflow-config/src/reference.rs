@@ -1,0 +1,95 @@
+//! The reference of every setting, from the schema that the settings are checked against.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+/// Markdown: a table for each part of the configuration.
+pub fn reference() -> String {
+    let schema = crate::json_schema();
+    let mut text = "# Configuration\n\nGenerated from the code. \
+         [satisflow.example.yaml](../satisflow.example.yaml) shows every part with its defaults; \
+         `satisflow check` names every mistake with its line. `${NAME}` and `${NAME:-default}` stand for \
+         environment variables.\n"
+        .to_owned();
+    let mut seen = BTreeSet::new();
+    table(&schema, &schema, "", &mut seen, &mut text);
+    text
+}
+
+fn table(schema: &Value, object: &Value, path: &str, seen: &mut BTreeSet<String>, text: &mut String) {
+    let Some(properties) = object.get("properties").and_then(Value::as_object) else { return };
+    let heading = if path.is_empty() { "Top level".to_owned() } else { format!("`{path}`") };
+    *text += &format!("\n## {heading}\n\n| field | type | meaning |\n|---|---|---|\n");
+    for (name, property) in properties {
+        let meaning = property.get("description").and_then(Value::as_str).unwrap_or_default().replace('\n', " ");
+        *text += &format!("| `{name}` | {} | {meaning} |\n", kind(schema, property));
+    }
+    for (name, property) in properties {
+        let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        for (part, suffix) in parts(schema, property) {
+            if seen.insert(part.clone()) {
+                table(schema, &schema["$defs"][&part], &format!("{below}{suffix}"), seen, text);
+            }
+        }
+    }
+}
+
+/// Definitions that a property refers to, and how the path goes on to them.
+fn parts(schema: &Value, property: &Value) -> Vec<(String, &'static str)> {
+    let mut found = Vec::new();
+    if let Some(name) = reference_of(property) {
+        found.push((name.to_owned(), ""));
+        for inner in schema["$defs"][name].get("anyOf").and_then(Value::as_array).into_iter().flatten() {
+            found.extend(reference_of(inner).map(|name| (name.to_owned(), "")));
+        }
+    }
+    for inner in property.get("anyOf").and_then(Value::as_array).into_iter().flatten() {
+        found.extend(parts(schema, inner));
+    }
+    for (within, suffix) in [("items", "[]"), ("additionalProperties", ".*")] {
+        if let Some(inner) = property.get(within) {
+            found.extend(parts(schema, inner).into_iter().map(|(name, _)| (name, suffix)));
+        }
+    }
+    found
+}
+
+fn reference_of(property: &Value) -> Option<&str> {
+    property.get("$ref").and_then(Value::as_str)?.rsplit('/').next()
+}
+
+/// A property's type in words.
+fn kind(schema: &Value, property: &Value) -> String {
+    if let Some(name) = reference_of(property) {
+        return kind(schema, &schema["$defs"][name]);
+    }
+    for choice in ["anyOf", "oneOf"] {
+        if let Some(all) = property.get(choice).and_then(Value::as_array) {
+            let kinds: BTreeSet<String> = all.iter().map(|one| kind(schema, one)).filter(|k| !k.is_empty()).collect();
+            return kinds.into_iter().collect::<Vec<_>>().join(" or ");
+        }
+    }
+    if let Some(value) = property.get("const").and_then(Value::as_str) {
+        return format!("`{value}`");
+    }
+    if let Some(all) = property.get("enum").and_then(Value::as_array) {
+        return all.iter().filter_map(Value::as_str).map(|v| format!("`{v}`")).collect::<Vec<_>>().join(" or ");
+    }
+    let named = |kind: &str| match kind {
+        "string" => "text",
+        "integer" => "whole number",
+        "number" => "number",
+        "boolean" => "true or false",
+        "array" => "list",
+        "object" => "mapping",
+        _ => "",
+    };
+    match property.get("type") {
+        Some(Value::String(one)) => named(one).to_owned(),
+        Some(Value::Array(many)) => {
+            many.iter().filter_map(Value::as_str).map(named).filter(|k| !k.is_empty()).collect::<Vec<_>>().join(" or ")
+        }
+        _ => String::new(),
+    }
+}
