@@ -1,10 +1,33 @@
 //! Bad places, absent brokers, ports in use.
 
+mod lost;
+mod records;
+mod secured;
+
 use std::net::TcpListener;
 
 use satisflow_testkit::{Kafka, wait_for};
 
 use crate::place::{LIMIT, Place};
+
+/// Adds settings to the `kafka` section of a place's configuration.
+fn kafka_settings(place: &Place, more: &str) {
+    let file = place.path().join("satisflow.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let changed = text.replacen(" }\nsources:", &format!(", {more} }}\nsources:"), 1);
+    assert_ne!(text, changed, "the configuration has another form: {text}");
+    std::fs::write(file, changed).unwrap();
+}
+
+/// Good events with ids `<prefix>-0` and so on.
+fn events(prefix: &str, count: usize) -> Vec<String> {
+    let event = |number| {
+        format!(
+            r#"{{"event_id":"{prefix}-{number}","event_time":"2026-09-21T14:13:18Z","kind":"rating","scale":"0-100","score":50,"department":"Repair","channel":"web","region":"west","product":"boiler"}}"#
+        )
+    };
+    (0..count).map(event).collect()
+}
 
 #[test]
 fn a_port_in_use_is_named_and_nothing_starts() {

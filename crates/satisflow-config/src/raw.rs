@@ -52,7 +52,7 @@ pub struct RawConfig {
 pub struct RawLake {
     /// Local folder, relative to this file, or file:// URL.
     pub url: String,
-    /// Rows are committed at least this often, ms; default 750.
+    /// Rows are committed at least this often, ms; default 500.
     #[serde(default)]
     pub flush_interval_ms: Option<u32>,
     /// Most rows of one commit; default 200000.

@@ -122,7 +122,7 @@ impl Resolver<'_> {
         Config {
             lake_url: self.place(&raw.lake.url),
             flush: FlushLimits {
-                interval: millis(raw.lake.flush_interval_ms, 750),
+                interval: millis(raw.lake.flush_interval_ms, 500),
                 rows_max: size(raw.lake.flush_rows_max, 200_000),
                 bytes_max: size(raw.lake.flush_bytes_max, 64 << 20),
             },

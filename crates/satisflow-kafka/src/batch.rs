@@ -67,6 +67,11 @@ impl PolledBatch {
         self.entries.is_empty()
     }
 
+    /// What counts against the buffer's limit.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held
+    }
+
     /// The records, in order.
     pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
         self.entries.iter().map(|entry| Record {

@@ -1,8 +1,9 @@
 //! Rebalances: positions from the lake on assignment, a flush before revocation.
 //! Callbacks run on the poll thread, inside of a poll.
 
-use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
@@ -15,9 +16,11 @@ use tokio::sync::mpsc::Sender;
 
 use crate::batch::PolledBatch;
 use crate::config::OnLostOffsets;
+use crate::lost::{self, Partition};
 use crate::source::{PositionSource, SourceEvent};
 
-const WATERMARKS_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the broker may take to tell the ends of a partition.
+pub(crate) const WATERMARKS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where a partition stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +31,7 @@ pub struct PartitionProgress {
     pub partition: i32,
     /// Next offset to hand over.
     pub position: i64,
-    /// End of the partition at the broker; -1 while unknown.
+    /// End of the partition at the broker; -1 while unknown, or while reading stands still.
     pub end: i64,
     /// Whether the position is the end.
     pub at_end: bool,
@@ -41,9 +44,25 @@ pub(crate) struct SourceContext {
     pub(crate) gauge: Arc<AtomicUsize>,
     pub(crate) on_lost: OnLostOffsets,
     pub(crate) revoke_timeout: Duration,
+    /// Assigned partitions, and where reading was last set to begin; `None` is
+    /// the earliest record.
+    pub(crate) starts: Mutex<BTreeMap<Partition, Option<i64>>>,
+    /// Assigned partitions that the client does not read, as of its latest statistics.
+    pub(crate) stalled: Mutex<Vec<Partition>>,
+    /// Counts assignments, so that the poller pauses what comes in while it is paused.
+    pub(crate) assignments: AtomicUsize,
 }
 
 impl SourceContext {
+    pub(crate) fn starts(&self) -> MutexGuard<'_, BTreeMap<Partition, Option<i64>>> {
+        self.starts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The partitions that stand still; forgets them, so that the next answer is newer.
+    pub(crate) fn take_stalled(&self) -> Vec<Partition> {
+        std::mem::take(&mut *self.stalled.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Hands the gathered records over; `false` when nobody takes them any more.
     pub(crate) fn hand_over(&self) -> bool {
         let mut gathering = self.gathering.lock().unwrap_or_else(PoisonError::into_inner);
@@ -54,7 +73,7 @@ impl SourceContext {
         self.sender.blocking_send(SourceEvent::Batch(batch)).is_ok()
     }
 
-    fn send(&self, event: SourceEvent) {
+    pub(crate) fn send(&self, event: SourceEvent) {
         // A closed channel means shutdown; the poll loop sees it as well.
         let _ = self.sender.blocking_send(event);
     }
@@ -63,13 +82,12 @@ impl SourceContext {
         let mut start = TopicPartitionList::new();
         let (mut assigned, mut gaps) = (Vec::new(), Vec::new());
         for element in list.elements() {
-            let (topic, partition) = (element.topic().to_owned(), element.partition());
-            match self.start(consumer, &topic, partition) {
-                Ok((offset, gap)) => {
+            let key = (element.topic().to_owned(), element.partition());
+            match self.start(consumer, &key) {
+                Ok((from, gap)) => {
                     gaps.extend(gap);
-                    let added = start.add_partition_offset(&topic, partition, offset);
-                    debug_assert!(added.is_ok(), "an offset from the lake is a valid offset");
-                    assigned.push((topic, partition));
+                    self.begin(&mut start, &key, from);
+                    assigned.push(key);
                 }
                 Err(message) => self.send(SourceEvent::Failed(message)),
             }
@@ -81,44 +99,33 @@ impl SourceContext {
         gaps.into_iter().for_each(|gap| self.send(gap));
     }
 
+    /// Adds a partition to a list that is about to be assigned.
+    pub(crate) fn begin(&self, list: &mut TopicPartitionList, key: &Partition, from: Option<i64>) {
+        let added = list.add_partition_offset(&key.0, key.1, from.map_or(Offset::Beginning, Offset::Offset));
+        debug_assert!(added.is_ok(), "an offset from the lake is a valid offset");
+        self.starts().insert(key.clone(), from);
+        self.assignments.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The lake's position, checked against what the broker still has.
     fn start(
         &self,
         consumer: &BaseConsumer<Self>,
-        topic: &str,
-        partition: i32,
-    ) -> Result<(Offset, Option<SourceEvent>), String> {
-        let Some(position) = self.positions.position(topic, partition)? else {
-            return Ok((Offset::Beginning, None));
-        };
-        let (low, high) = consumer
+        key: &Partition,
+    ) -> Result<(Option<i64>, Option<SourceEvent>), String> {
+        let (topic, partition) = (key.0.as_str(), key.1);
+        let Some(position) = self.positions.position(topic, partition)? else { return Ok((None, None)) };
+        let ends = consumer
             .fetch_watermarks(topic, partition, WATERMARKS_TIMEOUT)
             .map_err(|error| format!("the ends of partition {partition} of topic {topic} can't be read: {error}"))?;
-        if position > high {
-            return Err(format!(
-                "the lake stands at offset {position} of partition {partition} of topic {topic}, and the topic ends at \
-                 {high}: it was deleted and created again, or another cluster is configured. Give the new topic \
-                 another name, or use a new lake"
-            ));
-        }
-        if position >= low {
-            return Ok((Offset::Offset(position), None));
-        }
-        match self.on_lost {
-            OnLostOffsets::Stop => Err(format!(
-                "offsets {position} to {} of partition {partition} of topic {topic} were removed by retention before \
-                 they were read. Set `kafka.on_lost_offsets: resume` to go on at {low} with the gap on record",
-                low - 1
-            )),
-            OnLostOffsets::Resume => {
-                let gap = SourceEvent::Gap { topic: topic.to_owned(), partition, from: position, to: low };
-                Ok((Offset::Offset(low), Some(gap)))
-            }
-        }
+        let (from, gap) = lost::go_on(self.on_lost, key, position, ends)?;
+        Ok((Some(from), gap))
     }
 
     fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
-        let partitions = list.elements().iter().map(|e| (e.topic().to_owned(), e.partition())).collect();
+        let partitions: Vec<Partition> =
+            list.elements().iter().map(|e| (e.topic().to_owned(), e.partition())).collect();
+        self.starts().retain(|key, _| !partitions.contains(key));
         if self.hand_over() {
             let (done, flushed) = std::sync::mpsc::channel();
             self.send(SourceEvent::Revoked { partitions, done });
@@ -126,29 +133,69 @@ impl SourceContext {
                 tracing::warn!("revoked partitions were not flushed in time; the lake refuses what comes late");
             }
         }
-        if let Err(error) = consumer.incremental_unassign(list) {
-            tracing::warn!(%error, "partitions can't be given back");
+        if let Err(error) = give_back(consumer, list) {
+            tracing::warn!(%error, "partitions can't be given back one by one; all are");
+            let _ = consumer.unassign();
         }
+    }
+}
+
+/// Gives back what is held of a list. librdkafka refuses the whole list for one
+/// partition that could not be assigned, and then waits for the answer for ever.
+fn give_back(consumer: &BaseConsumer<SourceContext>, list: &TopicPartitionList) -> Result<(), ClientError> {
+    let held = consumer.assignment()?;
+    let mut back = TopicPartitionList::new();
+    for element in list.elements() {
+        if held.find_partition(element.topic(), element.partition()).is_some() {
+            back.add_partition(element.topic(), element.partition());
+        }
+    }
+    consumer.incremental_unassign(&back)
+}
+
+/// librdkafka's word for a partition that it has given up after an error.
+const STANDS_STILL: &str = "none";
+
+fn progress_of((topic, partition): Partition, p: &rdkafka::statistics::Partition) -> PartitionProgress {
+    let end = p.ls_offset;
+    let at_end = end >= 0 && p.eof_offset >= end && p.fetchq_cnt == 0;
+    PartitionProgress { topic, partition, position: p.app_offset.max(p.eof_offset), end, at_end }
+}
+
+fn stands_still((topic, partition): Partition) -> PartitionProgress {
+    PartitionProgress { topic, partition, position: -1, end: -1, at_end: false }
+}
+
+/// What an operator can do about an error of the client.
+fn advice(error: &ClientError) -> &'static str {
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::Authentication) => {
+            "Kafka refuses the login: check `sasl.*` and `security.protocol` in `kafka.properties`; trying again"
+        }
+        Some(RDKafkaErrorCode::SSL) => {
+            "no TLS connection to Kafka: check `ssl.*` and `security.protocol` in `kafka.properties`; trying again"
+        }
+        _ => "Kafka",
     }
 }
 
 impl ClientContext for SourceContext {
     fn stats(&self, statistics: Statistics) {
-        let mut progress = Vec::new();
+        let (mut progress, mut stalled) = (Vec::new(), Vec::new());
         for (topic, of) in statistics.topics {
-            for p in of.partitions.values().filter(|p| p.partition >= 0 && p.fetch_state == "active") {
-                let position = p.app_offset.max(p.eof_offset);
-                let end = p.ls_offset;
-                let at_end = end >= 0 && p.eof_offset >= end && p.fetchq_cnt == 0;
-                progress.push(PartitionProgress {
-                    topic: topic.clone(),
-                    partition: p.partition,
-                    position,
-                    end,
-                    at_end,
-                });
+            for p in of.partitions.into_values().filter(|p| p.partition >= 0) {
+                let key = (topic.clone(), p.partition);
+                let assigned = self.starts().contains_key(&key);
+                if p.fetch_state == "active" {
+                    progress.push(progress_of(key, &p));
+                } else if assigned && p.fetch_state == STANDS_STILL {
+                    stalled.push(key);
+                }
             }
         }
+        // What stands still is not at its end, whatever was told before.
+        progress.extend(stalled.iter().map(|key| stands_still(key.clone())));
+        *self.stalled.lock().unwrap_or_else(PoisonError::into_inner) = stalled;
         if !progress.is_empty() {
             // A full channel has newer facts coming.
             let _ = self.sender.try_send(SourceEvent::Progress(progress));
@@ -160,7 +207,7 @@ impl ClientContext for SourceContext {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
             return;
         }
-        tracing::warn!(%error, reason, "Kafka");
+        tracing::warn!(%error, reason, "{}", advice(&error));
     }
 }
 

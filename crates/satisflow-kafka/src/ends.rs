@@ -47,9 +47,10 @@ impl PartitionEnds {
         let mut all = Vec::new();
         for topic in &self.topics {
             let metadata = self.consumer.fetch_metadata(Some(topic), ANSWER_TIMEOUT)?;
-            let partitions = metadata.topics().iter().flat_map(|of| of.partitions()).map(|p| p.id());
             let mut asked = TopicPartitionList::new();
-            partitions.for_each(|partition| drop(asked.add_partition(topic, partition)));
+            for partition in metadata.topics().iter().flat_map(|of| of.partitions()) {
+                asked.add_partition(topic, partition.id());
+            }
             let committed = self.consumer.committed_offsets(asked, ANSWER_TIMEOUT)?;
             for element in committed.elements() {
                 let (low, high) = self.consumer.fetch_watermarks(topic, element.partition(), ANSWER_TIMEOUT)?;

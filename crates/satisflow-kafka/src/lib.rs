@@ -11,6 +11,7 @@ mod config;
 mod context;
 mod embedded;
 mod ends;
+mod lost;
 mod producer;
 mod source;
 

@@ -16,9 +16,12 @@ use crate::KafkaError;
 use crate::batch::PolledBatch;
 use crate::config::{self, KafkaConfig};
 use crate::context::{PartitionProgress, SourceContext};
+use crate::lost::Lost;
 
 /// Batches on their way, at most; bytes are limited beside.
 const EVENTS_MAX: usize = 256;
+/// Full batches that make up the buffer.
+const BATCHES_IN_BUFFER: usize = 8;
 const POLL: Duration = Duration::from_millis(50);
 const REPEAT_WARNING: Duration = Duration::from_secs(10);
 
@@ -67,6 +70,8 @@ pub struct KafkaSource {
     thread: JoinHandle<()>,
     events: Receiver<SourceEvent>,
     commits: std::sync::mpsc::Sender<Vec<(String, i32, i64)>>,
+    held: Arc<AtomicUsize>,
+    pauses: Arc<AtomicUsize>,
 }
 
 impl KafkaSource {
@@ -89,15 +94,31 @@ impl KafkaSource {
             gauge: Arc::clone(&gauge),
             on_lost: config.on_lost_offsets,
             revoke_timeout: config.revoke_timeout,
+            starts: Mutex::default(),
+            stalled: Mutex::default(),
+            assignments: AtomicUsize::new(0),
         };
         let consumer: BaseConsumer<SourceContext> = config::consumer(&config)?.create_with_context(context)?;
         let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics)?;
         let (commits, hints) = std::sync::mpsc::channel();
-        let poller = Poller { config, consumer, sender, gauge, stop, hints, warned: None, paused: false };
+        let (held, pauses) = (Arc::clone(&gauge), Arc::new(AtomicUsize::new(0)));
+        let counted = Arc::clone(&pauses);
+        let poller = Poller {
+            config,
+            consumer,
+            sender,
+            gauge,
+            stop,
+            hints,
+            warned: None,
+            paused: None,
+            pauses: counted,
+            lost: Lost::default(),
+        };
         let thread = std::thread::Builder::new().name("kafka-poll".to_owned());
         let thread = thread.spawn(move || poller.run()).map_err(KafkaError::Thread)?;
-        Ok(KafkaSource { thread, events, commits })
+        Ok(KafkaSource { thread, events, commits, held, pauses })
     }
 
     /// The next event; `None` when the source has stopped.
@@ -109,6 +130,16 @@ impl KafkaSource {
     pub fn commit_hint(&self, positions: Vec<(String, i32, i64)>) {
         // The thread may have ended; a hint is then of no use.
         let _ = self.commits.send(positions);
+    }
+
+    /// Bytes polled and not yet dropped by their taker, with a little for each record.
+    pub fn held_bytes(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// How often partitions were paused because too much was on its way.
+    pub fn pauses(&self) -> usize {
+        self.pauses.load(Ordering::Relaxed)
     }
 
     /// Waits until the thread has left the group; call it when `next` gave `None`.
@@ -128,7 +159,23 @@ struct Poller {
     stop: CancellationToken,
     hints: std::sync::mpsc::Receiver<Vec<(String, i32, i64)>>,
     warned: Option<Instant>,
-    paused: bool,
+    /// While paused: the number of assignments that the pause covers.
+    paused: Option<usize>,
+    pauses: Arc<AtomicUsize>,
+    lost: Lost,
+}
+
+/// What the current batch holds.
+#[derive(Clone, Copy)]
+struct Gathered {
+    rows: usize,
+    bytes: usize,
+}
+
+impl Gathered {
+    fn of(batch: &PolledBatch) -> Gathered {
+        Gathered { rows: batch.len(), bytes: batch.held_bytes() }
+    }
 }
 
 impl Poller {
@@ -137,11 +184,14 @@ impl Poller {
         while !self.stop.is_cancelled() && !self.sender.is_closed() {
             self.press_back();
             self.forward_hints();
+            self.recover();
             let gathered = self.poll_once();
-            if gathered == 0 {
+            if gathered.rows == 0 {
                 started = Instant::now();
             }
-            if gathered >= self.config.batch_rows_max || started.elapsed() >= self.config.batch_wait {
+            let due = self.is_full(gathered) || started.elapsed() >= self.config.batch_wait;
+            // Without room, polling goes on, or the group would take this member for dead.
+            if due && self.has_room() {
                 if !self.consumer.context().hand_over() {
                     break;
                 }
@@ -163,16 +213,16 @@ impl Poller {
         self.forward_hints();
     }
 
-    /// Polls one record; gives the number gathered.
-    fn poll_once(&mut self) -> usize {
-        let wait = if self.gathered() == 0 { POLL } else { Duration::from_millis(2) };
+    /// Polls one record; gives what is gathered.
+    fn poll_once(&mut self) -> Gathered {
+        let wait = if self.gathered().rows == 0 { POLL } else { Duration::from_millis(2) };
         let failed = match self.consumer.poll(wait) {
             None => None,
             Some(Ok(message)) => {
                 let context = self.consumer.context();
                 let mut gathering = context.gathering.lock().unwrap_or_else(PoisonError::into_inner);
                 gathering.push(&message);
-                return gathering.len();
+                return Gathered::of(&gathering);
             }
             Some(Err(error)) => Some(error),
         };
@@ -182,8 +232,15 @@ impl Poller {
         self.gathered()
     }
 
-    fn gathered(&self) -> usize {
-        self.consumer.context().gathering.lock().unwrap_or_else(PoisonError::into_inner).len()
+    fn gathered(&self) -> Gathered {
+        Gathered::of(&self.consumer.context().gathering.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A batch is a part of the buffer only: others are on their way beside it,
+    /// and a pause, which costs librdkafka up to a second, is for slow takers.
+    fn is_full(&self, gathered: Gathered) -> bool {
+        gathered.rows >= self.config.batch_rows_max
+            || gathered.bytes >= self.config.buffer_bytes_max / BATCHES_IN_BUFFER
     }
 
     fn report(&mut self, error: &ClientError) {
@@ -191,8 +248,7 @@ impl Poller {
         match code {
             _ if matches!(error, ClientError::PartitionEOF(_)) => {}
             Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
-                let message = "retention has removed records that were not read yet; start again to see which";
-                let _ = self.sender.blocking_send(SourceEvent::Failed(message.to_owned()));
+                self.lost.refused(self.consumer.context());
             }
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
                 self.warn(&format!(
@@ -212,29 +268,53 @@ impl Poller {
         }
     }
 
+    fn recover(&mut self) {
+        if let Err(error) = self.lost.recover(&self.consumer) {
+            self.warn(&format!("records are gone, and Kafka does not say which: {error}; trying again"));
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.sender.capacity() > 0
+    }
+
     /// Pauses every partition while too much is on its way. Partitions that
     /// come in meanwhile are paused too.
     fn press_back(&mut self) {
         let held = self.gauge.load(Ordering::Relaxed);
-        let high = held > self.config.buffer_bytes_max;
-        let low = held <= self.config.buffer_bytes_max / 2;
-        if !(high || self.paused) {
-            return;
-        }
-        let Ok(all) = self.consumer.assignment() else { return };
-        let changed = if high {
-            self.consumer.pause(&all).map(|()| self.paused = true)
-        } else if low {
-            self.consumer.resume(&all).map(|()| self.paused = false)
+        let high = held > self.config.buffer_bytes_max || !self.has_room();
+        let low = held <= self.config.buffer_bytes_max / 2 && self.has_room();
+        let assignments = self.consumer.context().assignments.load(Ordering::Relaxed);
+        let uncovered = self.paused.is_some_and(|covered| covered != assignments);
+        let changed = if (high && self.paused.is_none()) || uncovered {
+            self.pause(assignments)
+        } else if low && self.paused.is_some() {
+            self.resume()
         } else {
             Ok(())
         };
         if let Err(error) = changed {
             tracing::warn!(%error, "partitions can't be paused or resumed");
         }
-        if self.paused && self.gathered() > 0 {
+        if self.paused.is_some() && self.gathered().rows > 0 && self.has_room() {
             self.consumer.context().hand_over();
         }
+    }
+
+    fn pause(&mut self, assignments: usize) -> Result<(), ClientError> {
+        self.consumer.pause(&self.consumer.assignment()?)?;
+        if self.paused.replace(assignments).is_none() {
+            self.pauses.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(held = self.gauge.load(Ordering::Relaxed), "paused: too much is on its way");
+        }
+        Ok(())
+    }
+
+    fn resume(&mut self) -> Result<(), ClientError> {
+        self.consumer.resume(&self.consumer.assignment()?)?;
+        self.paused = None;
+        tracing::debug!("resumed");
+        Ok(())
     }
 
     fn forward_hints(&self) {

@@ -468,6 +468,23 @@ impl Lane {
         }
     }
 
+    /// The newest published row of each group of a KPI, and whether it is incomplete.
+    pub(crate) fn finals(&self, window: &Window, kpi: usize) -> Result<Vec<(LaneRow, bool)>, Overflow> {
+        let member = &self.members[kpi];
+        let mut rows = Vec::new();
+        for (group, state) in self.group_numbers() {
+            let Some(end) = state.last_row_end(window, kpi, member.frontier) else { continue };
+            if member.is_over(end) {
+                continue;
+            }
+            let revision = state.revision(state.owners(window, end), kpi);
+            let sums = state.sums_at(kpi, window.stay(), end)?;
+            let row = LaneRow { member: kpi, group, end, revision, reason: Reason::Initial, sums };
+            rows.push((row, member.incomplete.contains(&(end, group))));
+        }
+        Ok(rows)
+    }
+
     /// The open window that ends at `end` of each group of a KPI; `None` when
     /// it has content of more groups than the limit.
     pub(crate) fn open(&self, window: &Window, kpi: usize, end: i64) -> Result<Option<Vec<(u32, Sums)>>, Overflow> {

@@ -175,6 +175,16 @@ impl GroupPanes {
         }
     }
 
+    /// The last end at or before `to` that a KPI has a row at.
+    pub(crate) fn last_row_end(&self, window: &Window, kpi: usize, to: i64) -> Option<i64> {
+        let last = |end: &dyn Fn(Pane) -> i64| {
+            let until = self.panes.partition_point(|p| end(p.pane) <= to);
+            self.panes[..until].iter().rev().find(|p| p.cells[kpi].present).map(|p| end(p.pane))
+        };
+        let left = window.length().and_then(|length| last(&|pane| pane.end.saturating_add(length)));
+        last(&|pane| pane.end).max(left)
+    }
+
     /// Ends of a KPI's rows in `[from, to]`, ascending.
     pub(crate) fn row_ends(&self, window: &Window, kpi: usize, from: i64, to: i64) -> Vec<i64> {
         let first = self.panes.partition_point(|p| window.leave_end(p.pane).unwrap_or(p.pane.end) < from);

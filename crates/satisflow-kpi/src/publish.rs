@@ -61,7 +61,8 @@ impl Engine {
         let limited = self.finer(at).any(|lane| lane.members.iter().any(|member| member.is_ever_over()));
         let row = |row: LaneRow| {
             let over = limited && self.finer_is_over(at, row.member, row.end);
-            self.kpi_row(at, row, &targets, over)
+            let incomplete = row.end > targets[row.member].complete;
+            self.kpi_row(at, row, incomplete, over)
         };
         Ok(rows.into_iter().map(row).collect())
     }
@@ -78,7 +79,7 @@ impl Engine {
         lane.members.iter().map(|member| target(member.definition)).collect()
     }
 
-    fn kpi_row(&self, at: usize, row: LaneRow, targets: &[Target], over_limit: bool) -> KpiRow {
+    fn kpi_row(&self, at: usize, row: LaneRow, incomplete: bool, over_limit: bool) -> KpiRow {
         let lane = &self.lanes[at];
         KpiRow {
             definition: lane.members[row.member].definition,
@@ -90,7 +91,7 @@ impl Engine {
             revision: row.revision,
             reason: row.reason,
             over_limit,
-            incomplete: row.end > targets[row.member].complete,
+            incomplete,
             sums: row.sums,
         }
     }
@@ -138,6 +139,27 @@ impl Engine {
     /// Ends the back-fill of new definitions: from now on their rows are initial.
     pub fn end_backfill(&mut self) {
         self.backfill.fill(false);
+    }
+
+    /// The newest final row of each series that is within its limit of groups.
+    /// The reason is always `initial`: it is not kept.
+    ///
+    /// # Errors
+    /// As for [`Engine::advance`].
+    pub fn finals(&self) -> Result<Vec<KpiRow>, EngineError> {
+        let mut rows = Vec::new();
+        for (at, lane) in self.lanes.iter().enumerate() {
+            let window = &self.plan.windows[lane.window];
+            for (kpi, member) in lane.members.iter().enumerate() {
+                let finals = lane.finals(window, kpi);
+                let finals = finals.map_err(|source| overflow(&self.plan, member.definition, source))?;
+                rows.extend(finals.into_iter().map(|(row, incomplete)| {
+                    let over = self.finer_is_over(at, kpi, row.end);
+                    self.kpi_row(at, row, incomplete, over)
+                }));
+            }
+        }
+        Ok(rows)
     }
 
     /// The open windows: those that end next after `now`, over all that has been applied.

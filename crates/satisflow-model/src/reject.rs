@@ -47,6 +47,30 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason, in the order of the documentation.
+    pub const ALL: &[Reason] = &[
+        Reason::MalformedJson,
+        Reason::InvalidUtf8,
+        Reason::NotAnObject,
+        Reason::MissingField,
+        Reason::WrongType,
+        Reason::UnknownKind,
+        Reason::OffScale,
+        Reason::UnknownScale,
+        Reason::TimeOutOfRange,
+        Reason::InvalidTime,
+        Reason::RecordTooLarge,
+        Reason::NestingTooDeep,
+        Reason::NumberTooLarge,
+        Reason::NumberTooPrecise,
+        Reason::TextTooLong,
+        Reason::TooManyEntries,
+        Reason::IdConflict,
+        Reason::NullPayload,
+        Reason::BeyondRetention,
+        Reason::OffsetsLost,
+    ];
+
     /// The text in `rejects.reason`.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,10 +1,8 @@
 //! The engine as others see it: the table `kpi_live`, gauges, the terminal's board.
 
 use std::collections::BTreeMap;
-use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ahash::AHashMap;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
@@ -16,31 +14,10 @@ use prometheus::{GaugeVec, Opts, Registry};
 use satisflow_catalog::Catalog;
 use satisflow_kpi::{Engine, Figures, KpiRow, RowsBuilder, figures, kpis_schema};
 
-/// (definition, window, grouping set, group)
-type Series = (usize, usize, usize, u32);
-
-/// The engine, and the newest final row of each series.
+/// The engine, for those who look.
 #[derive(Debug)]
 pub struct Scored {
     pub(crate) engine: Engine,
-    finals: AHashMap<Series, KpiRow>,
-}
-
-impl Scored {
-    pub(crate) fn new(engine: Engine) -> Scored {
-        Scored { engine, finals: AHashMap::new() }
-    }
-
-    pub(crate) fn published(&mut self, rows: &[KpiRow]) {
-        for row in rows {
-            let key = (row.definition, row.window, row.set, row.group);
-            match self.finals.entry(key) {
-                Entry::Occupied(held) if held.get().window_end > row.window_end => {}
-                Entry::Occupied(mut held) => held.get_mut().clone_from(row),
-                Entry::Vacant(new) => drop(new.insert(row.clone())),
-            }
-        }
-    }
 }
 
 /// The engine, shared between the scorer and those who look. There is none
@@ -56,7 +33,7 @@ impl SharedScored {
     /// For the scorer, which has set it.
     pub(crate) fn with<T>(&self, f: impl FnOnce(&mut Scored) -> T) -> T {
         let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        f(guard.get_or_insert_with(|| Scored::new(Engine::new(satisflow_kpi::Plan::default()))))
+        f(guard.get_or_insert_with(|| Scored { engine: Engine::new(satisflow_kpi::Plan::default()) }))
     }
 
     /// For others; `None` while there is no engine.
@@ -226,7 +203,8 @@ impl KpiGauges {
         self.shared.look(|scored| {
             let live = scored.engine.live((self.now)(scored)).unwrap_or_default();
             self.show(&scored.engine, "live", live.iter());
-            self.show(&scored.engine, "final", scored.finals.values());
+            let finals = scored.engine.finals().unwrap_or_default();
+            self.show(&scored.engine, "final", finals.iter());
         });
     }
 

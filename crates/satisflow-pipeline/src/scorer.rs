@@ -313,7 +313,6 @@ impl Scorer {
         self.recorded = (self.scored, Instant::now());
         self.metrics.kpi_rows.inc_by(rows.len() as u64);
         self.metrics.restatements.inc_by(rows.iter().filter(|row| row.revision > 1).count() as u64);
-        self.shared.with(|scored| scored.published(rows));
     }
 
     fn stand_by(&mut self) {

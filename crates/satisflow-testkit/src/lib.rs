@@ -2,16 +2,20 @@
 //!
 //! Waiting is for a condition with a deadline, never for a time.
 
+mod client;
 mod kafka;
 mod program;
+mod secured;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+pub use client::{Admin, Writer};
 pub use kafka::Kafka;
 pub use program::{Finished, Program, Running};
+pub use secured::Login;
 
 /// The repository, as cargo tells a running test: a checkout may have moved
 /// since this was compiled.

@@ -115,6 +115,11 @@ impl Running {
         std::fs::read_to_string(&self.err).unwrap_or_default()
     }
 
+    /// The number of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal by its name, such as TERM or STOP.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ const LEAST: &str = "version: 1\nlake: { url: lake }\nsources: [{ topic: feedbac
 fn little_is_needed_and_every_limit_has_a_default() {
     let config = load(LEAST).unwrap();
     assert_eq!(config.lake_url, "etc/lake");
-    assert_eq!((config.flush.interval, config.flush.rows_max), (Duration::from_millis(750), 200_000));
+    assert_eq!((config.flush.interval, config.flush.rows_max), (Duration::from_millis(500), 200_000));
     assert_eq!((config.time, config.idle_after), (TimeMode::Live, Duration::from_secs(10)));
     assert_eq!((config.sql_listen.to_string(), config.http_listen.port()), ("127.0.0.1:5433".to_owned(), 8080));
     assert!(config.kafka.is_none() && config.holds.is_empty());

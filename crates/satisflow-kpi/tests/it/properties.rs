@@ -94,6 +94,21 @@ proptest! {
         prop_assert!(differences.is_empty(), "{differences:#?}");
     }
 
+    /// Without a limit in the way, the newest final rows are the last ones published.
+    #[test]
+    fn the_newest_final_rows_are_those_published_last((_set, order, _cuts, marks) in shuffled()) {
+        let mut scorer = Scorer::new(plan(1000));
+        let mut table = BTreeMap::new();
+        let (early, late) = order.split_at(order.len() / 2);
+        let mark = START + marks.first().copied().unwrap_or(2000) * MINUTE;
+        scorer.take(early);
+        scorer.publish(mark, &mut table);
+        scorer.take(late);
+        scorer.publish(mark, &mut table);
+        let [published, said] = scorer.finals(&table);
+        prop_assert_eq!(published, said);
+    }
+
     /// An engine rebuilt from the set goes on where the first one stopped.
     #[test]
     fn a_rebuilt_engine_goes_on((set, order, _cuts, marks) in shuffled(), groups_max in 1usize..6) {

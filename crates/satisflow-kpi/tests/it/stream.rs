@@ -133,6 +133,15 @@ impl Scorer {
         }
     }
 
+    /// The last row of each series in a table of published rows, and by the engine's word.
+    pub fn finals(&self, table: &BTreeMap<String, String>) -> [BTreeMap<String, String>; 2] {
+        let series = |key: &str| key.rsplit_once('|').unwrap().0.to_owned();
+        // Keys end with the window's end, so that the last of a series stays.
+        let published = table.iter().map(|(key, figures)| (series(key), format!("{key} {figures}"))).collect();
+        let said = self.engine.finals().unwrap().iter().map(|row| self.show(row)).collect::<Vec<_>>();
+        [published, said.into_iter().map(|(key, figures)| (series(&key), format!("{key} {figures}"))).collect()]
+    }
+
     pub fn show(&self, row: &KpiRow) -> (String, String) {
         let mut builder = satisflow_kpi::RowsBuilder::new(&self.engine.plan().dimensions);
         builder.append(&self.engine, row, 0);

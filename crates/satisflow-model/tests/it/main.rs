@@ -1,6 +1,8 @@
 //! Records to rows: every kind of reject, foreign shapes, and what stays as it was written.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod documents;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

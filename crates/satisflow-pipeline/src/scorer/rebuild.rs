@@ -21,7 +21,7 @@ impl Scorer {
         self.sequence = self.lake.kpi_transaction(SEQUENCE).await?;
         let scored = self.lake.kpi_transaction(SCORE).await?;
         self.scored = scored.and_then(|v| u64::try_from(v).ok()).unwrap_or(0);
-        self.shared.set(Some(Scored::new(Engine::new(self.catalog.plan.clone()))));
+        self.shared.set(Some(Scored { engine: Engine::new(self.catalog.plan.clone()) }));
         let events = self.replay_scored().await?;
         self.resume_definitions(scored.is_some()).await?;
         self.restore_revisions().await?;
