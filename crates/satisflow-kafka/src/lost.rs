@@ -1,0 +1,147 @@
+//! Records that retention has removed before they were read: found on
+//! assignment, or by the broker's refusal while reading.
+//!
+//! The client tells of a refusal without its partition. Statistics name the
+//! partitions that stand still; they are set on their way again when as many
+//! refusals have been polled, for then everything read before them has been too.
+
+use std::collections::BTreeMap;
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use crate::config::OnLostOffsets;
+use crate::context::{SourceContext, WATERMARKS_TIMEOUT};
+use crate::source::SourceEvent;
+
+/// Topic and partition.
+pub(crate) type Partition = (String, i32);
+
+/// Tries to go on with one partition without reading a record in between.
+const TRIES_MAX: u32 = 10;
+
+/// Where to go on from `position`, given what the broker has (first offset, end).
+///
+/// # Errors
+/// A message for the operator when that is not for the service to decide.
+pub(crate) fn go_on(
+    on_lost: OnLostOffsets,
+    (topic, partition): &Partition,
+    position: i64,
+    (low, high): (i64, i64),
+) -> Result<(i64, Option<SourceEvent>), String> {
+    if position > high {
+        return Err(format!(
+            "the lake stands at offset {position} of partition {partition} of topic {topic}, and the topic ends at \
+             {high}: it was deleted and created again, or another cluster is configured. Give the new topic \
+             another name, or use a new lake"
+        ));
+    }
+    if position >= low {
+        return Ok((position, None));
+    }
+    match on_lost {
+        OnLostOffsets::Stop => Err(format!(
+            "offsets {position} to {} of partition {partition} of topic {topic} were removed by retention before \
+             they were read. Set `kafka.on_lost_offsets: resume` to go on at {low} with the gap on record",
+            low - 1
+        )),
+        OnLostOffsets::Resume => {
+            let gap = SourceEvent::Gap { topic: topic.clone(), partition: *partition, from: position, to: low };
+            Ok((low, Some(gap)))
+        }
+    }
+}
+
+/// Refusals of the broker that wait to be dealt with.
+#[derive(Debug, Default)]
+pub(crate) struct Lost {
+    refusals: usize,
+    tries: BTreeMap<Partition, u32>,
+}
+
+impl Lost {
+    /// Notes a refusal.
+    pub(crate) fn refused(&mut self, context: &SourceContext) {
+        self.refusals += 1;
+        // Statistics from before say nothing about it.
+        context.take_stalled();
+    }
+
+    /// Sets partitions that stand still on their way again.
+    ///
+    /// # Errors
+    /// When the broker does not answer; the next call tries again.
+    pub(crate) fn recover(&mut self, consumer: &BaseConsumer<SourceContext>) -> Result<(), String> {
+        if self.refusals == 0 {
+            return Ok(());
+        }
+        let stalled = consumer.context().take_stalled();
+        if stalled.is_empty() || stalled.len() > self.refusals {
+            return Ok(());
+        }
+        // A gap follows what was read before it.
+        consumer.context().hand_over();
+        for key in stalled {
+            self.recover_one(consumer, &key)?;
+            self.refusals = self.refusals.saturating_sub(1);
+        }
+        Ok(())
+    }
+
+    fn recover_one(&mut self, consumer: &BaseConsumer<SourceContext>, key: &Partition) -> Result<(), String> {
+        let context = consumer.context();
+        let Some(start) = context.starts().get(key).copied() else { return Ok(()) };
+        let read = read_to(consumer, key)?;
+        if self.is_hopeless(key, read > start) {
+            let (topic, partition) = key;
+            context.send(SourceEvent::Failed(format!(
+                "partition {partition} of topic {topic} can't be read: its first record was gone {TRIES_MAX} times \
+                 before it came. Keep records of the topic for longer (`retention.ms`, `retention.bytes`)"
+            )));
+            return Ok(());
+        }
+        let (from, gap) = match read.max(start) {
+            None => (None, None),
+            Some(position) => {
+                let ends = consumer.fetch_watermarks(&key.0, key.1, WATERMARKS_TIMEOUT);
+                match go_on(context.on_lost, key, position, ends.map_err(|error| error.to_string())?) {
+                    Ok((from, gap)) => (Some(from), gap),
+                    Err(message) => {
+                        context.send(SourceEvent::Failed(message));
+                        return Ok(());
+                    }
+                }
+            }
+        };
+        gap.into_iter().for_each(|gap| context.send(gap));
+        assign_again(consumer, key, from).map_err(|error| error.to_string())
+    }
+
+    fn is_hopeless(&mut self, key: &Partition, read_since: bool) -> bool {
+        let tries = self.tries.entry(key.clone()).or_default();
+        *tries = if read_since { 1 } else { *tries + 1 };
+        *tries > TRIES_MAX
+    }
+}
+
+/// Next offset after what was polled since the assignment, if anything was.
+fn read_to(consumer: &BaseConsumer<SourceContext>, key: &Partition) -> Result<Option<i64>, String> {
+    let positions = consumer.position().map_err(|error| error.to_string())?;
+    let found = positions.find_partition(&key.0, key.1);
+    Ok(found.and_then(|element| element.offset().to_raw()).filter(|offset| *offset >= 0))
+}
+
+/// The client seeks only in partitions that it reads: this one starts anew.
+fn assign_again(
+    consumer: &BaseConsumer<SourceContext>,
+    key: &Partition,
+    from: Option<i64>,
+) -> Result<(), rdkafka::error::KafkaError> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition(&key.0, key.1);
+    consumer.incremental_unassign(&list)?;
+    let mut list = TopicPartitionList::new();
+    consumer.context().begin(&mut list, key, from);
+    consumer.incremental_assign(&list)
+}
