@@ -112,9 +112,10 @@ impl Place {
 
     /// Current KPI rows, sorted, without what tells when they were computed.
     pub fn kpis(&self) -> String {
-        let query = "select kpi, window_name, grouping_set, channel, department, region, window_end, value, numerator, \
-                     denominator, n, sum_w, sum_wx, sum_w2, sum_w2x, sum_w2x2 from kpi_current \
-                     order by 1, 2, 3, 4, 5, 6, 7";
+        let query = "select kpi, window_name, grouping_set, channel, department, product, region, window_end, value, \
+                     numerator, denominator, n, sum_w, sum_wx, sum_w2, sum_w2x, sum_w2x2, n_eff, se, ci_low, ci_high, \
+                     status from kpi_current \
+                     order by 1, 2, 3, 4, 5, 6, 7, 8";
         self.program.succeed(&["--log", "error", "sql", "--lake", "lake", "--format", "csv", query]).unwrap()
     }
 

@@ -235,6 +235,7 @@ impl Evaluator {
         let column = |name: &'static str| events.column_by_name(name).ok_or(EvaluateError::Column(name));
         let time = column("event_time")?.as_primitive_opt::<TimestampMicrosecondType>();
         let id = column("event_id")?.as_string_opt::<i32>();
+        let source = column("source")?.as_string_opt::<i32>();
         let run = self.planned.iter().map(|planned| planned.run(events)).collect::<Result<Vec<_>, _>>()?;
         let text = |index: usize| run[index].as_string::<i32>().clone();
         let number = |index: usize| run[index].as_primitive::<Decimal128Type>().clone();
@@ -247,6 +248,7 @@ impl Evaluator {
         Ok(Batch {
             event_time: time.ok_or(EvaluateError::Column("event_time"))?.values().to_vec(),
             event_id: id.ok_or(EvaluateError::Column("event_id"))?.clone(),
+            source: source.ok_or(EvaluateError::Column("source"))?.clone(),
             dimensions: self.dimensions.iter().map(|index| text(*index)).collect(),
             measures: self.measures.iter().map(measure).collect(),
         })

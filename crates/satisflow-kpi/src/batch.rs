@@ -35,6 +35,8 @@ pub struct Batch {
     pub event_time: Vec<i64>,
     /// Event ids; they order events of equal time.
     pub event_id: StringArray,
+    /// Sources; they order events of equal time and id.
+    pub source: StringArray,
     /// One array a dimension.
     pub dimensions: Vec<StringArray>,
     /// One a measure.

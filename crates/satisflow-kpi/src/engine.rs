@@ -261,6 +261,7 @@ impl Engine {
             let candidate = Candidate {
                 time: batch.event_time[row],
                 event_id: batch.event_id.value(row).into(),
+                source: batch.source.value(row).into(),
                 weight,
                 value,
                 codes: codes.iter().map(|column| column[row]).collect(),

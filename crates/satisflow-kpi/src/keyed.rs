@@ -1,5 +1,5 @@
 //! First of each key: of all events with one key, only the first by event time,
-//! then event id, counts. A function of the set, expressed as signed changes.
+//! event id, then source, counts. A function of the set, expressed as signed changes.
 
 use ahash::AHashMap;
 
@@ -8,6 +8,7 @@ use ahash::AHashMap;
 pub(crate) struct Candidate {
     pub(crate) time: i64,
     pub(crate) event_id: Box<str>,
+    pub(crate) source: Box<str>,
     pub(crate) weight: i64,
     pub(crate) value: i64,
     /// Codes of all dimensions.
@@ -56,7 +57,7 @@ mod tests {
     use super::*;
 
     fn at(time: i64, id: &str) -> Candidate {
-        Candidate { time, event_id: id.into(), weight: 1, value: 1, codes: Box::default() }
+        Candidate { time, event_id: id.into(), source: "s".into(), weight: 1, value: 1, codes: Box::default() }
     }
 
     #[test]
@@ -65,6 +66,18 @@ mod tests {
         assert_eq!(cases.insert("c", at(5, "b")), Shift { out: None, into: Some(at(5, "b")) });
         assert_eq!(cases.insert("c", at(5, "c")), Shift::default());
         assert_eq!(cases.insert("c", at(5, "a")), Shift { out: Some(at(5, "b")), into: Some(at(5, "a")) });
+    }
+
+    #[test]
+    fn of_equal_times_and_ids_the_source_decides_whoever_came_first() {
+        let of = |source: &str, code| Candidate { source: source.into(), codes: [code].into(), ..at(1, "a") };
+        let first = |order: [Candidate; 2]| {
+            let mut cases = FirstPerKey::default();
+            order.into_iter().for_each(|candidate| drop(cases.insert("c", candidate)));
+            cases.keys["c"][0].source.clone()
+        };
+        assert_eq!(first([of("x", 0), of("b", 1)]), first([of("b", 1), of("x", 0)]));
+        assert_eq!(&*first([of("x", 0), of("b", 1)]), "b");
     }
 
     #[test]

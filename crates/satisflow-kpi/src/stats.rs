@@ -3,7 +3,7 @@
 //! The formulas are numbered as in the KPI catalog (docs/kpi-catalog.md).
 
 use arrow::datatypes::i256;
-use statrs::distribution::{ContinuousCDF, Gamma};
+use statrs::function::gamma::{gamma_lr, ln_gamma};
 
 use crate::exact::to_f64;
 use crate::sums::Sums;
@@ -73,8 +73,31 @@ pub fn garwood(count: f64, exposure: f64) -> Interval {
     Interval { low: low / exposure, high: gamma_quantile(count + 1.0, 0.975) / exposure }
 }
 
+/// The quantile of a gamma distribution of scale 1: Newton's steps on the
+/// distribution function from Wilson and Hilferty's start, kept between bounds
+/// that close in. (statrs's own search stops early for some shapes.)
 fn gamma_quantile(shape: f64, p: f64) -> f64 {
-    Gamma::new(shape, 1.0).map_or(f64::NAN, |gamma| gamma.inverse_cdf(p))
+    const STEPS_MAX: usize = 100;
+    let z = if p < 0.5 { -Z_95 } else { Z_95 };
+    let spread = 1.0 / (9.0 * shape);
+    let start = shape * (1.0 - spread + z * spread.sqrt()).max(0.01).powi(3);
+    let (mut low, mut high, mut x) = (0.0, 10.0 * shape + 40.0, start);
+    for _ in 0..STEPS_MAX {
+        let error = gamma_lr(shape, x) - p;
+        if error < 0.0 {
+            low = x
+        } else {
+            high = x
+        }
+        let density = ((shape - 1.0) * x.ln() - x - ln_gamma(shape)).exp();
+        let newton = x - error / density;
+        let next = if newton > low && newton < high { newton } else { f64::midpoint(low, high) };
+        if (next - x).abs() <= f64::EPSILON * x {
+            return next;
+        }
+        x = next;
+    }
+    x
 }
 
 /// The interval of a mean from its standard error.
@@ -147,5 +170,17 @@ mod tests {
         let none = garwood(0.0, 1.0);
         close(none.low, 0.0, 0.0);
         close(none.high, 3.689, 5e-4);
+        // Where statrs's own quantile is off by 0.3 %.
+        close(garwood(141.0, 1.0).high, 166.287_9, 5e-5);
+    }
+
+    #[test]
+    fn gamma_quantiles_give_their_probability_back() {
+        for count in (1..2_000).chain([10_000, 1_000_000]) {
+            for p in [0.025, 0.975] {
+                let shape = f64::from(count);
+                close(gamma_lr(shape, gamma_quantile(shape, p)), p, 1e-10);
+            }
+        }
     }
 }

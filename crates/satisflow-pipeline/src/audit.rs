@@ -7,8 +7,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
 use arrow::datatypes::Int64Type;
+use arrow::error::ArrowError;
 use arrow::util::display::array_value_to_string;
 use datafusion::catalog::MemTable;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -111,9 +113,10 @@ impl Audit {
         let context = session();
         let (records, kpis) = lake.tables_at(self.version).await?;
         context.register_table("records", records)?;
+        let kpis_columns = kpis.schema();
         context.register_table("kpis", kpis)?;
         materialise(&context, "resolved", RESOLVED).await?;
-        materialise(&context, "published", "SELECT * FROM kpis").await?;
+        let published = by_series(context.sql("SELECT * FROM kpis").await?.collect().await?)?;
         let mut report = AuditReport::default();
         let mut groups: BTreeMap<Vec<usize>, u64> = BTreeMap::new();
         for (definition, window, set) in self.series() {
@@ -124,6 +127,9 @@ impl Audit {
                 groups.insert(set.clone(), self.groups(&context, &set).await?);
             }
             let may_exceed = groups.get(&set).is_some_and(|groups| *groups > definition.groups_max as u64);
+            let key = [&*definition.name, &*definition.fingerprint, &*window.name, &self.set_name(&set)];
+            let rows = published.get(&key.map(str::to_owned)).cloned().unwrap_or_default();
+            context.register_table("published", Arc::new(MemTable::try_new(Arc::clone(&kpis_columns), vec![rows])?))?;
             let sql = self.compare(definition, window, &set, may_exceed);
             let found = context.sql(&sql).await?.collect().await?;
             self.add(&mut report, definition, window, &set, &found)?;
@@ -290,7 +296,7 @@ FROM expected e FULL OUTER JOIN current p ON e.window_end = p.window_end{same}",
             None => ("NULL".to_owned(), "counting"),
             Some(key) => (
                 format!("CAST({key} AS VARCHAR)"),
-                "counting AND row_number() OVER (PARTITION BY counting, k ORDER BY event_time, event_id) = 1",
+                "counting AND row_number() OVER (PARTITION BY counting, k ORDER BY event_time, event_id, source) = 1",
             ),
         };
         let keyed = if measure.first_per.is_some() { " AND k IS NOT NULL" } else { "" };
@@ -309,7 +315,7 @@ FROM expected e FULL OUTER JOIN current p ON e.window_end = p.window_end{same}",
         FROM (SELECT *, CAST(w * x AS DECIMAL(60,10)) AS wx, CAST(w * w AS DECIMAL(50,12)) AS ww,
                      CAST(CAST(w * w AS DECIMAL(40,12)) * x AS DECIMAL(70,16)) AS wwx,
                      CAST(CAST(w * w AS DECIMAL(40,12)) * CAST(x * x AS DECIMAL(36,8)) AS DECIMAL(76,20)) AS wwxx
-              FROM (SELECT {dimensions}event_time, event_id, counting, {key} AS k,
+              FROM (SELECT {dimensions}event_time, event_id, source, counting, {key} AS k,
                            CAST({weight} AS DECIMAL(18,6)) AS w, CAST({value} AS DECIMAL(18,4)) AS x
                     FROM resolved WHERE {filter}) AS r
               WHERE w IS NOT NULL AND x IS NOT NULL{keyed}) AS m) AS f",
@@ -455,6 +461,26 @@ fn session() -> SessionContext {
     SessionContext::new_with_config(
         SessionConfig::new().set_bool("datafusion.execution.parquet.schema_force_view_types", false),
     )
+}
+
+/// KPI, fingerprint, window, grouping set.
+type SeriesKey = [String; 4];
+
+/// The published rows of each series, so that each comparison reads its own alone.
+fn by_series(batches: Vec<RecordBatch>) -> Result<BTreeMap<SeriesKey, Vec<RecordBatch>>, ArrowError> {
+    let mut series: BTreeMap<SeriesKey, Vec<RecordBatch>> = BTreeMap::new();
+    for batch in batches {
+        let columns = ["kpi", "fingerprint", "window_name", "grouping_set"].map(|name| batch[name].as_string::<i32>());
+        let mut rows: BTreeMap<[&str; 4], Vec<u32>> = BTreeMap::new();
+        for (row, number) in (0..batch.num_rows()).zip(0u32..) {
+            rows.entry(columns.map(|column| column.value(row))).or_default().push(number);
+        }
+        for (key, rows) in rows {
+            let taken = take_record_batch(&batch, &UInt32Array::from(rows))?;
+            series.entry(key.map(str::to_owned)).or_default().push(taken);
+        }
+    }
+    Ok(series)
 }
 
 async fn materialise(context: &SessionContext, name: &str, sql: &str) -> Result<(), PipelineError> {

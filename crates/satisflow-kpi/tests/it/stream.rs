@@ -74,6 +74,7 @@ pub fn batch(events: &[Event]) -> Batch {
     Batch {
         event_time: events.iter().map(|e| e.time).collect(),
         event_id: texts(&|e| Some(e.id.to_string())),
+        source: texts(&|_| Some("s".into())),
         dimensions: vec![texts(&|e| Some(e.department.into())), texts(&|e| e.channel.map(Into::into))],
         measures: vec![
             measure(numbers(&|e| e.score), numbers(&|e| Some(e.weight)), None),
