@@ -121,20 +121,32 @@ def rate(count, exposure):
     return low / units, high / units
 
 
+def is_count(sums):
+    """Weights or values other than 1 make a ratio's numerator no plain count."""
+    return sums.base > 0 and sums.wx == sums.n * 10**10
+
+
+@in_digits
+def rate_error(kind, sums):
+    """Standard error of a Poisson rate, None where the ratio is of no plain count."""
+    if kind != "ratio" or not is_count(sums):
+        return None
+    return decimal.Decimal(sums.n).sqrt() / decimal.Decimal(sums.base).scaleb(-10)
+
+
 def interval(kind, sums, error):
     """95 % interval of the value, (None, None) where there is none."""
     if kind == "mean" and error is not None:
         return normal(mean_of(sums), error)
     if kind == "share" and sums.ww:
         return wilson(mean_of(sums), effective_n(sums))
-    # Weights or values other than 1 make a ratio's numerator no plain count.
-    if kind == "ratio" and sums.base > 0 and sums.wx == sums.n * 10**10:
+    if kind == "ratio" and is_count(sums):
         return rate(sums.n, sums.base)
     return NOTHING
 
 
 def estimates(kind, sums):
     """All four for a KPI's kind: mean, share, ratio or count."""
-    error = standard_error(sums) if kind in ("mean", "share") else None
+    error = standard_error(sums) if kind in ("mean", "share") else rate_error(kind, sums)
     figures = (effective_n(sums), error, *interval(kind, sums, error))
     return Estimates(*(None if figure is None else float(figure) for figure in figures))

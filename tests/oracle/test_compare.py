@@ -182,7 +182,7 @@ class CompareTest(unittest.TestCase):
                     with self.subTest(f"{kpi} {name} {factor}"):
                         self.setUp()
                         self.doctor(name, repr(float(row[name]) * factor), kpi=kpi, names="")
-        self.assertEqual(len(compared), 4 + 4 + 1 + 3)
+        self.assertEqual(len(compared), 4 + 4 + 1 + 4)
 
     def test_a_bound_of_zero_that_is_not_zero_is_found(self):
         row = self.pick(kpi="complaint_rate", department="(none)")

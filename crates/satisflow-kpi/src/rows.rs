@@ -158,8 +158,16 @@ fn fraction(metric: Metric, sums: &Sums) -> (i128, i128, i64) {
 fn standard_error(metric: Metric, sums: &Sums) -> Option<f64> {
     match metric {
         Metric::Mean(_) | Metric::Share(_) => stats::standard_error(sums),
+        Metric::Ratio { .. } if is_count_over_base(sums) => {
+            Some(stats::poisson_error(sums.n as f64, sums.base as f64 / ONE as f64))
+        }
         Metric::Ratio { .. } | Metric::Count(_) | Metric::Sum(_) => None,
     }
+}
+
+/// A count has Poisson's error and interval only if each event counts once.
+fn is_count_over_base(sums: &Sums) -> bool {
+    sums.base > 0 && sums.wx == i128::from(sums.n) * ONE
 }
 
 fn interval(metric: Metric, sums: &Sums, se: Option<f64>) -> Option<Interval> {
@@ -169,8 +177,7 @@ fn interval(metric: Metric, sums: &Sums, se: Option<f64>) -> Option<Interval> {
         Metric::Share(_) => {
             stats::effective_n(sums).map(|n| stats::wilson(ratio(sums.wx, sums.w * WEIGHT_TO_NUMERATOR), n))
         }
-        // A count has a Poisson interval only if each event counts once.
-        Metric::Ratio { .. } if sums.base > 0 && sums.wx == i128::from(sums.n) * ONE => {
+        Metric::Ratio { .. } if is_count_over_base(sums) => {
             Some(stats::garwood(sums.n as f64, ratio(sums.base, ONE)))
         }
         Metric::Ratio { .. } | Metric::Count(_) | Metric::Sum(_) => None,

@@ -67,6 +67,11 @@ pub fn wilson(share: f64, n: f64) -> Interval {
     Interval { low: (middle - half).max(0.0), high: (middle + half).min(1.0) }
 }
 
+/// Standard error of a Poisson rate: the root of `count` over `exposure`.
+pub fn poisson_error(count: f64, exposure: f64) -> f64 {
+    count.sqrt() / exposure
+}
+
 /// Garwood's exact interval of a Poisson rate (F12): `count` events in `exposure`.
 pub fn garwood(count: f64, exposure: f64) -> Interval {
     let low = if count > 0.0 { gamma_quantile(count, 0.025) } else { 0.0 };
