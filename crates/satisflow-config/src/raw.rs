@@ -26,14 +26,17 @@ pub struct RawConfig {
     /// KPI catalog, a path relative to this file; default the core catalog.
     #[serde(default)]
     pub catalog: Option<String>,
-    /// `live` (default): windows also close by the clock. `data`: by the data's time only.
+    /// `live`: windows also close by the clock. `data`: by the data's time only.
     #[serde(default)]
+    #[schemars(extend("default" = "live"))]
     pub time: RawTime,
-    /// How late an event may come before its window is final, ms; default 60000.
+    /// How late an event may come before its window is final, ms.
     #[serde(default)]
+    #[schemars(extend("default" = 60000))]
     pub allowed_lateness_ms: Option<u32>,
-    /// How long a partition must be read to its end before it is idle, ms; default 10000.
+    /// How long a partition must be read to its end before it is idle, ms.
     #[serde(default)]
+    #[schemars(extend("default" = 10000))]
     pub idle_after_ms: Option<u32>,
     /// Limits of one record.
     #[serde(default)]
@@ -52,20 +55,25 @@ pub struct RawConfig {
 pub struct RawLake {
     /// Local folder, relative to this file, or file:// URL.
     pub url: String,
-    /// Rows are committed at least this often, ms; default 500.
+    /// Rows are committed at least this often, ms.
     #[serde(default)]
+    #[schemars(extend("default" = 500))]
     pub flush_interval_ms: Option<u32>,
-    /// Most rows of one commit; default 200000.
+    /// Most rows of one commit.
     #[serde(default)]
+    #[schemars(extend("default" = 200000))]
     pub flush_rows_max: Option<u32>,
-    /// Most bytes of one commit, about; default 67108864.
+    /// Most bytes of one commit, about.
     #[serde(default)]
+    #[schemars(extend("default" = 67108864))]
     pub flush_bytes_max: Option<u32>,
-    /// Small files are merged this often, s; 0 never; default 300.
+    /// Small files are merged this often, s; 0 never.
     #[serde(default)]
+    #[schemars(extend("default" = 300))]
     pub compact_interval_secs: Option<u32>,
-    /// Size that files are merged to, bytes; default 134217728.
+    /// Size that files are merged to, bytes.
     #[serde(default)]
+    #[schemars(extend("default" = 134217728))]
     pub file_bytes_max: Option<u32>,
 }
 
@@ -75,17 +83,21 @@ pub struct RawLake {
 pub struct RawKafka {
     /// `host:port`, comma-separated.
     pub brokers: String,
-    /// Consumer group; default `satisflow`.
+    /// Consumer group.
     #[serde(default)]
+    #[schemars(extend("default" = "satisflow"))]
     pub group_id: Option<String>,
     /// librdkafka properties, such as security.protocol, ssl.ca.location, sasl.mechanism.
     #[serde(default)]
+    #[schemars(extend("x-secret" = true))]
     pub properties: BTreeMap<String, RawProperty>,
-    /// When retention has removed unread records: `stop` (default) or `resume`.
+    /// When retention has removed unread records: `stop` and explain, or `resume` with the gap on record.
     #[serde(default)]
+    #[schemars(extend("default" = "stop"))]
     pub on_lost_offsets: RawOnLost,
-    /// Most bytes polled and not yet decoded; default 67108864.
+    /// Most bytes polled and not yet decoded.
     #[serde(default)]
+    #[schemars(extend("default" = 67108864))]
     pub buffer_bytes_max: Option<u32>,
 }
 
@@ -97,7 +109,7 @@ pub enum RawProperty {
     /// Text.
     Text(Secret),
     /// A number.
-    Number(i64),
+    Number(serde_json::Number),
     /// true or false.
     Flag(bool),
     /// Read from a file.
@@ -107,6 +119,7 @@ pub enum RawProperty {
 /// A value that a file holds, as orchestrators mount secrets.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-secret" = true))]
 pub struct RawSecretFile {
     /// The file, relative to this one; a newline at its end is no part of the value.
     pub file: String,
@@ -135,13 +148,15 @@ pub struct RawSource {
     /// Envelope field to where it is found, for payloads of another shape.
     #[serde(default)]
     pub mapping: Option<BTreeMap<String, RawBinding>>,
-    /// When it has been read to its end: `release` (default) lets windows close;
-    /// `hold` makes them wait for more, as for a nightly load.
+    /// `release`: a partition that is read to its end lets windows close.
+    /// `hold`: windows wait for this source (a nightly load), and rows held
+    /// for longer than `hold_ms_max` are published as incomplete.
     #[serde(default)]
+    #[schemars(extend("default" = "release"))]
     pub on_idle: RawOnIdle,
-    /// How long windows wait with `on_idle: hold`, ms; rows published after
-    /// that are `incomplete`; default 86400000.
+    /// How long windows wait with `on_idle: hold`, ms.
     #[serde(default)]
+    #[schemars(extend("default" = 86400000))]
     pub hold_ms_max: Option<u32>,
 }
 
@@ -179,8 +194,9 @@ pub struct RawBindingDetail {
     /// strptime format of a time.
     #[serde(default)]
     pub format: Option<String>,
-    /// IANA zone of times without one; default UTC.
+    /// IANA zone of times without one.
     #[serde(default)]
+    #[schemars(extend("default" = "UTC"))]
     pub zone: Option<String>,
     /// Label to score.
     #[serde(default)]
@@ -195,8 +211,9 @@ pub struct RawScale {
     pub min: Decimal,
     /// Best score.
     pub max: Decimal,
-    /// Whether only whole scores are given; default false.
+    /// Whether only whole scores are given.
     #[serde(default)]
+    #[schemars(extend("default" = false))]
     pub integral: bool,
 }
 
@@ -215,26 +232,33 @@ pub enum RawTime {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawLimits {
-    /// Largest payload; default 1048576.
+    /// Largest payload.
     #[serde(default)]
+    #[schemars(extend("default" = 1048576))]
     pub record_bytes_max: Option<u32>,
-    /// Raw bytes kept of a reject; default 65536.
+    /// Raw bytes kept of a reject.
     #[serde(default)]
+    #[schemars(extend("default" = 65536))]
     pub raw_bytes_max: Option<u32>,
-    /// Deepest nesting; default 32.
+    /// Deepest nesting.
     #[serde(default)]
+    #[schemars(extend("default" = 32))]
     pub depth_max: Option<u32>,
-    /// Longest text, bytes; default 32768.
+    /// Longest text, bytes.
     #[serde(default)]
+    #[schemars(extend("default" = 32768))]
     pub text_bytes_max: Option<u32>,
-    /// Most entries of a map; default 1000.
+    /// Most entries of a map.
     #[serde(default)]
+    #[schemars(extend("default" = 1000))]
     pub map_entries_max: Option<u32>,
-    /// Most headers kept; default 64.
+    /// Most headers kept.
     #[serde(default)]
+    #[schemars(extend("default" = 64))]
     pub headers_max: Option<u32>,
-    /// How far an event may lie in the future, ms; default 300000.
+    /// How far an event may lie in the future, ms.
     #[serde(default)]
+    #[schemars(extend("default" = 300000))]
     pub future_ms_max: Option<u32>,
 }
 
@@ -242,17 +266,21 @@ pub struct RawLimits {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawSql {
-    /// Loopback address and port; default 127.0.0.1:5433.
+    /// Loopback address and port.
     #[serde(default)]
+    #[schemars(extend("default" = "127.0.0.1:5433"))]
     pub listen: Option<String>,
-    /// Most connections; default 64.
+    /// Most connections.
     #[serde(default)]
+    #[schemars(extend("default" = 64))]
     pub connections_max: Option<u32>,
-    /// Longest run of a statement, ms; default 60000.
+    /// Longest run of a statement, ms.
     #[serde(default)]
+    #[schemars(extend("default" = 60000))]
     pub statement_timeout_ms: Option<u32>,
-    /// Memory of all queries together; default 536870912.
+    /// Memory of all queries together.
     #[serde(default)]
+    #[schemars(extend("default" = 536870912))]
     pub memory_bytes_max: Option<u32>,
 }
 
@@ -260,10 +288,12 @@ pub struct RawSql {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawHttp {
-    /// Loopback address and port; default 127.0.0.1:8080.
+    /// Loopback address and port.
     #[serde(default)]
+    #[schemars(extend("default" = "127.0.0.1:8080"))]
     pub listen: Option<String>,
-    /// Most groups of a KPI and window shown as gauges; default 200.
+    /// Most groups of a KPI and window shown as gauges.
     #[serde(default)]
+    #[schemars(extend("default" = 200))]
     pub metrics_groups_max: Option<u32>,
 }

@@ -20,10 +20,11 @@ pub fn reference() -> String {
 fn table(schema: &Value, object: &Value, path: &str, seen: &mut BTreeSet<String>, text: &mut String) {
     let Some(properties) = object.get("properties").and_then(Value::as_object) else { return };
     let heading = if path.is_empty() { "Top level".to_owned() } else { format!("`{path}`") };
-    *text += &format!("\n## {heading}\n\n| field | type | meaning |\n|---|---|---|\n");
+    *text += &format!("\n## {heading}\n\n| field | type | default | meaning |\n|---|---|---|---|\n");
     for (name, property) in properties {
         let meaning = property.get("description").and_then(Value::as_str).unwrap_or_default().replace('\n', " ");
-        *text += &format!("| `{name}` | {} | {meaning} |\n", kind(schema, property));
+        let (kind, default) = (kind(schema, property), default(object, name, property));
+        *text += &format!("| `{name}` | {kind} | {default} | {meaning} |\n");
     }
     for (name, property) in properties {
         let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
@@ -32,6 +33,17 @@ fn table(schema: &Value, object: &Value, path: &str, seen: &mut BTreeSet<String>
                 table(schema, &schema["$defs"][&part], &format!("{below}{suffix}"), seen, text);
             }
         }
+    }
+}
+
+/// The value that a field has when it is left out.
+fn default(object: &Value, name: &str, property: &Value) -> String {
+    let required = object.get("required").and_then(Value::as_array).into_iter().flatten().any(|one| one == name);
+    match property.get("default") {
+        _ if required => "required".to_owned(),
+        Some(Value::String(text)) => format!("`{text}`"),
+        Some(value @ (Value::Number(_) | Value::Bool(_))) => format!("`{value}`"),
+        _ => String::new(),
     }
 }
 

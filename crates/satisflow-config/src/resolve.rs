@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::{TimeZone, TimeZoneDatabase};
-use satisflow_document::{Document, Problems};
+use satisflow_document::{Document, Problems, escape};
 use satisflow_kafka::{KafkaConfig, OnLostOffsets};
 use satisflow_model::{Binding, BindingSource, Limits, Mapping, Scale, Scales, SourceSpec, TimeFormat};
 
@@ -89,7 +89,7 @@ impl Config {
     /// Reads and checks a configuration; `None` when problems were added.
     pub fn load(document: &Document, problems: &mut Problems) -> Option<Config> {
         let before = problems.len();
-        let raw: RawConfig = document.read(problems)?;
+        let raw: RawConfig = document.read_what_fits(problems)?;
         let folder = Path::new(document.file()).parent().unwrap_or(Path::new("")).to_owned();
         let config = Resolver { document, problems, folder }.config(&raw);
         (problems.len() == before).then_some(config)
@@ -169,8 +169,15 @@ impl Resolver<'_> {
         ];
         for (pointer, _) in of.into_iter().filter(|(_, value)| *value == Some(0)) {
             let name = pointer.rsplit('/').next().unwrap_or_default();
-            self.problem(pointer, format!("`{name}` is 0"), "at least 1; leave it out for the default");
+            self.is_zero(pointer, name);
         }
+        for (index, _) in raw.sources.iter().enumerate().filter(|(_, source)| source.hold_ms_max == Some(0)) {
+            self.is_zero(&format!("/sources/{index}/hold_ms_max"), "hold_ms_max");
+        }
+    }
+
+    fn is_zero(&mut self, pointer: &str, name: &str) {
+        self.problem(pointer, format!("`{name}` is 0"), "at least 1; leave it out for the default");
     }
 
     fn kafka(&mut self, raw: &RawKafka, config: &RawConfig) -> KafkaConfig {
@@ -190,18 +197,21 @@ impl Resolver<'_> {
     }
 
     fn property(&mut self, name: &str, value: &RawProperty) -> String {
+        let at = format!("/kafka/properties/{}", escape(name));
+        // A password such as 007 is what is written, not the number that YAML makes of it.
+        let as_written = |read: String| self.document.written(&at).map_or(read, str::to_owned);
         match value {
             RawProperty::Text(text) => text.reveal().to_owned(),
-            RawProperty::Number(number) => number.to_string(),
-            RawProperty::Flag(flag) => flag.to_string(),
+            RawProperty::Number(number) => as_written(number.to_string()),
+            RawProperty::Flag(flag) => as_written(flag.to_string()),
             RawProperty::File(RawSecretFile { file }) => {
                 let path = self.folder.join(file);
                 let read = std::fs::read_to_string(&path).unwrap_or_else(|error| {
                     let message = format!("{}: {error}", path.display());
-                    self.problem(&format!("/kafka/properties/{name}"), message, "the file holds the property's value");
+                    self.problem(&at, message, "the file holds the property's value");
                     String::new()
                 });
-                read.strip_suffix('\n').unwrap_or(&read).trim_end_matches('\r').to_owned()
+                read.strip_suffix("\r\n").or(read.strip_suffix('\n')).unwrap_or(&read).to_owned()
             }
         }
     }
@@ -236,7 +246,7 @@ impl Resolver<'_> {
                     scales.insert(name.clone(), Scale { min, max, integral: scale.integral });
                 }
                 _ => self.problem(
-                    &format!("/scales/{name}"),
+                    &format!("/scales/{}", escape(name)),
                     format!("scale `{name}` has no range of at most 4 decimals"),
                     "min is less than max",
                 ),
@@ -258,7 +268,9 @@ impl Resolver<'_> {
                 self.problem(&format!("/sources/{index}/topic"), message, "one source reads a topic");
             }
         }
-        if sources.is_empty() {
+        // A list of the wrong form is left out of what is read, and was told of.
+        let given = self.document.value("/sources").is_some_and(|value| value.as_array().is_none_or(|l| !l.is_empty()));
+        if sources.is_empty() && !given {
             self.problem("/sources", "no source is named".to_owned(), "such as `sources: [{ topic: feedback }]`");
         }
         sources
@@ -267,7 +279,7 @@ impl Resolver<'_> {
     fn mapping(&mut self, index: usize, source: &RawSource) -> Mapping {
         let mut fields = BTreeMap::new();
         for (name, binding) in source.mapping.iter().flatten() {
-            let at = format!("/sources/{index}/mapping/{name}");
+            let at = format!("/sources/{index}/mapping/{}", escape(name));
             self.is_a_field(&at, name);
             let detail = match binding {
                 RawBinding::Pointer(pointer) => &RawBindingDetail {
@@ -301,6 +313,8 @@ impl Resolver<'_> {
         let source = match (&raw.pointer, &raw.constant) {
             (Some(pointer), None) if pointer.starts_with('/') => BindingSource::Pointer(pointer.clone()),
             (None, Some(text)) => BindingSource::Constant(text.clone()),
+            // Something is there that is not text, which was told of.
+            (None, None) if ["pointer", "const"].iter().any(|n| self.is_given(&format!("{at}/{n}"))) => return None,
             _ => {
                 self.problem(at, "a field has either a JSON pointer or a `const`".to_owned(), "such as `/order/id`");
                 return None;
@@ -319,13 +333,17 @@ impl Resolver<'_> {
                 let scaled = score.scaled(4);
                 if scaled.is_none() {
                     let message = format!("the score of `{label}` is not a number of at most 4 decimals");
-                    self.problem(&format!("{at}/labels/{label}"), message, "");
+                    self.problem(&format!("{at}/labels/{}", escape(label)), message, "");
                 }
                 (label.trim().to_owned(), scaled.unwrap_or(0))
             };
             labels.iter().map(score).collect()
         });
         Some(Binding { source, time, labels })
+    }
+
+    fn is_given(&self, pointer: &str) -> bool {
+        self.document.value(pointer).is_some_and(|value| !value.is_null())
     }
 
     fn zone(&mut self, pointer: &str, name: &str) -> TimeZone {

@@ -1,6 +1,7 @@
 //! YAML text to a JSON value in which every node knows its line.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use saphyr::{LoadableYamlNode, MarkedYaml, Marker, Scalar, YamlData};
 use schemars::JsonSchema;
@@ -14,13 +15,21 @@ use crate::schema;
 const DEPTH_MAX: usize = 64;
 
 /// A parsed document.
-#[derive(Debug)]
 pub struct Document {
     file: String,
     value: Value,
     places: BTreeMap<String, (usize, usize)>,
     /// Pointers of unquoted texts that a variable was put into: they may be numbers.
     substituted: BTreeSet<String>,
+    /// Numbers and flags as they are written, by pointer: `007` is 7 only where a number is wanted.
+    written: BTreeMap<String, String>,
+}
+
+/// The text may hold passwords: only the file is shown.
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Document").field("file", &self.file).finish_non_exhaustive()
+    }
 }
 
 struct Reader<'a> {
@@ -29,6 +38,7 @@ struct Reader<'a> {
     variable: &'a dyn Fn(&str) -> Option<String>,
     places: BTreeMap<String, (usize, usize)>,
     substituted: BTreeSet<String>,
+    written: BTreeMap<String, String>,
     problems: Problems,
 }
 
@@ -53,6 +63,7 @@ impl Document {
             variable,
             places: BTreeMap::new(),
             substituted: BTreeSet::new(),
+            written: BTreeMap::new(),
             problems: Problems::new(),
         };
         let nodes = MarkedYaml::load_from_str(text).unwrap_or_else(|error| {
@@ -67,9 +78,9 @@ impl Document {
                 Value::Null
             }
         };
-        let Reader { places, substituted, problems, .. } = reader;
+        let Reader { places, substituted, written, problems, .. } = reader;
         problems.into_result()?;
-        Ok(Document { file: file.to_owned(), value, places, substituted })
+        Ok(Document { file: file.to_owned(), value, places, substituted, written })
     }
 
     /// The file as the user named it.
@@ -91,11 +102,36 @@ impl Document {
         }
     }
 
+    /// What stands at a JSON pointer, variables put in.
+    pub fn value(&self, pointer: &str) -> Option<&Value> {
+        self.value.pointer(pointer)
+    }
+
+    /// A number or a flag at a JSON pointer as it is written; `None` for anything else.
+    pub fn written(&self, pointer: &str) -> Option<&str> {
+        self.written.get(pointer).map(String::as_str)
+    }
+
     /// Reads the document as `T`, adding every structural problem. Unknown
     /// fields are left out, so that what the others mean can be checked too.
     pub fn read<T: DeserializeOwned + JsonSchema>(&self, problems: &mut Problems) -> Option<T> {
+        self.read_leaving_out::<T>(schema::LeaveOut::UnknownFields, problems)
+    }
+
+    /// As [`Document::read`], but optional fields with a value that does not
+    /// fit are left out too: what is read is good for finding more problems,
+    /// and for nothing else once there is one.
+    pub fn read_what_fits<T: DeserializeOwned + JsonSchema>(&self, problems: &mut Problems) -> Option<T> {
+        self.read_leaving_out::<T>(schema::LeaveOut::WhatDoesNotFit, problems)
+    }
+
+    fn read_leaving_out<T: DeserializeOwned + JsonSchema>(
+        &self,
+        leave_out: schema::LeaveOut,
+        problems: &mut Problems,
+    ) -> Option<T> {
         let mut value = self.value.clone();
-        schema::check::<T>(self, &mut value, problems)?;
+        schema::check::<T>(self, &mut value, leave_out, problems)?;
         match serde_json::from_value(value) {
             Ok(value) => Some(value),
             Err(error) => {
@@ -161,13 +197,16 @@ impl Reader<'_> {
     }
 
     fn scalar(&mut self, scalar: &Scalar<'_>, node: &MarkedYaml<'_>, pointer: &str) -> Value {
+        if !matches!(scalar, Scalar::String(_) | Scalar::Null) {
+            self.written.insert(pointer.to_owned(), self.written_text(node));
+        }
         match scalar {
             Scalar::Null => Value::Null,
             Scalar::Boolean(flag) => Value::Bool(*flag),
             Scalar::Integer(number) => Value::from(*number),
             Scalar::FloatingPoint(number) => self.decimal(number.into_inner(), node),
             Scalar::String(text) => {
-                let written = self.written(node);
+                let written = self.written_text(node);
                 if text.contains("${") && !written.starts_with(['"', '\'']) {
                     self.substituted.insert(pointer.to_owned());
                 }
@@ -178,12 +217,12 @@ impl Reader<'_> {
 
     /// A decimal as it is written, where a float would lose a digit of it.
     fn decimal(&self, number: f64, node: &MarkedYaml<'_>) -> Value {
-        let written = self.written(node);
+        let written = self.written_text(node);
         let plain = written.trim_start_matches('-').bytes().all(|b| b.is_ascii_digit() || b == b'.');
         if plain && number.to_string() != written { Value::String(written) } else { Value::from(number) }
     }
 
-    fn written(&self, node: &MarkedYaml<'_>) -> String {
+    fn written_text(&self, node: &MarkedYaml<'_>) -> String {
         let range = node.span.start.index()..node.span.end.index();
         self.text.get(range).unwrap_or_default().iter().collect::<String>().trim().to_owned()
     }
@@ -204,6 +243,6 @@ impl Reader<'_> {
 }
 
 /// A key as a part of a JSON pointer.
-pub(crate) fn escape(key: &str) -> String {
+pub fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }

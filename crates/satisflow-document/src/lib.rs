@@ -8,7 +8,7 @@ mod problems;
 mod schema;
 mod values;
 
-pub use document::Document;
+pub use document::{Document, escape};
 pub use problems::{Problem, Problems};
 pub use schema::nearest;
 pub use values::{Decimal, Secret};

@@ -11,9 +11,33 @@ use crate::problems::Problems;
 /// A schema with this member says that its values are never shown.
 const SECRET: &str = "x-secret";
 
+/// What of a faulty document is taken away before it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LeaveOut {
+    /// Fields that the schema does not know.
+    UnknownFields,
+    /// Those, and fields whose value is of the wrong form.
+    WhatDoesNotFit,
+}
+
+/// Problems found, and the pointers of what caused them.
+struct Findings<'a> {
+    document: &'a Document,
+    schema: &'a Value,
+    problems: &'a mut Problems,
+    unknown: Vec<String>,
+    unfit: Vec<String>,
+}
+
 /// Adds every problem; `None` when the value can't be read in spite of them.
-pub(crate) fn check<T: JsonSchema>(document: &Document, value: &mut Value, problems: &mut Problems) -> Option<()> {
-    let schema = schemars::schema_for!(T).to_value();
+pub(crate) fn check<T: JsonSchema>(
+    document: &Document,
+    value: &mut Value,
+    leave_out: LeaveOut,
+    problems: &mut Problems,
+) -> Option<()> {
+    let mut schema = schemars::schema_for!(T).to_value();
+    bounded(&mut schema);
     let validator = match jsonschema::validator_for(&schema) {
         Ok(validator) => validator,
         Err(error) => {
@@ -22,23 +46,35 @@ pub(crate) fn check<T: JsonSchema>(document: &Document, value: &mut Value, probl
         }
     };
     numbers_of_variables(document, &validator, value);
-    let mut readable = true;
-    let mut unknown = Vec::new();
-    for error in validator.iter_errors(value) {
-        report(document, &schema, &error, problems);
-        match error.kind() {
-            ValidationErrorKind::AdditionalProperties { unexpected } => {
-                unknown.extend(unexpected.iter().map(|name| (error.instance_path().to_string(), name.clone())));
-            }
-            _ => readable = false,
-        }
+    let mut findings = Findings { document, schema: &schema, problems, unknown: Vec::new(), unfit: Vec::new() };
+    validator.iter_errors(value).for_each(|error| findings.report(&error));
+    let Findings { unknown, unfit, .. } = findings;
+    unknown.iter().for_each(|pointer| remove(value, pointer));
+    if leave_out == LeaveOut::WhatDoesNotFit {
+        unfit.iter().for_each(|pointer| remove(value, pointer));
     }
-    for (at, name) in unknown {
-        if let Some(object) = value.pointer_mut(&at).and_then(Value::as_object_mut) {
-            object.remove(&name);
-        }
+    validator.is_valid(value).then_some(())
+}
+
+/// JSON Schema takes the format of a number for a remark; here it is its largest value.
+fn bounded(schema: &mut Value) {
+    if schema.get("format").is_some_and(|format| format == "uint32") && schema.get("maximum").is_none() {
+        schema["maximum"] = Value::from(u32::MAX);
     }
-    readable.then_some(())
+    match schema {
+        Value::Object(map) => map.values_mut().for_each(bounded),
+        Value::Array(items) => items.iter_mut().for_each(bounded),
+        _ => {}
+    }
+}
+
+/// Takes a field out of its mapping. An item stays in its list: without it
+/// the others would move, and their problems with them.
+fn remove(value: &mut Value, pointer: &str) {
+    let Some((parent, key)) = pointer.rsplit_once('/') else { return };
+    if let Some(object) = value.pointer_mut(parent).and_then(Value::as_object_mut) {
+        object.remove(&key.replace("~1", "/").replace("~0", "~"));
+    }
 }
 
 /// A variable's text stands for a number, or for true and false, where one is wanted.
@@ -59,68 +95,91 @@ fn numbers_of_variables(document: &Document, validator: &Validator, value: &mut 
     }
 }
 
-fn report(document: &Document, schema: &Value, error: &ValidationError<'_>, problems: &mut Problems) {
-    let at = error.instance_path().to_string();
-    match error.kind() {
-        ValidationErrorKind::AdditionalProperties { unexpected } => {
-            let known = properties_beside(schema, error);
-            for name in unexpected {
-                let pointer = format!("{at}/{}", escape(name));
-                problems.at(document, &pointer, format!("unknown field `{name}`"), suggestion(name, &known));
+impl Findings<'_> {
+    fn problem(&mut self, at: &str, message: String, hint: Option<String>) {
+        self.problems.at(self.document, at, message, hint);
+    }
+
+    fn unfit(&mut self, at: &str, message: String, hint: Option<String>) {
+        self.problem(at, message, hint);
+        self.unfit.push(at.to_owned());
+    }
+
+    fn report(&mut self, error: &ValidationError<'_>) {
+        let at = error.instance_path().to_string();
+        match error.kind() {
+            ValidationErrorKind::AdditionalProperties { unexpected } => self.unknown(&at, unexpected, error),
+            ValidationErrorKind::Required { property } => {
+                let name = property.as_str().unwrap_or_default();
+                self.problem(&at, format!("the field `{name}` is missing"), None);
             }
+            ValidationErrorKind::Enum { options } => {
+                let known = options.as_array().into_iter().flatten().filter_map(Value::as_str);
+                self.not_one_of(&at, error, &known.map(str::to_owned).collect::<Vec<_>>());
+            }
+            ValidationErrorKind::Type { kind } => {
+                let message = format!("{} is not {}", shown(self.schema, error), wanted(kind));
+                self.unfit(&at, message, None);
+            }
+            ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
+                self.any_of(&at, error, context);
+            }
+            _ if is_secret(self.schema, error) || error.instance().is_array() || error.instance().is_object() => {
+                self.unfit(&at, error.masked_with("***").to_string(), None)
+            }
+            _ => self.unfit(&at, error.to_string(), None),
         }
-        ValidationErrorKind::Required { property } => {
-            let name = property.as_str().unwrap_or_default();
-            problems.at(document, &at, format!("the field `{name}` is missing"), None);
+    }
+
+    fn not_one_of(&mut self, at: &str, error: &ValidationError<'_>, known: &[String]) {
+        let written = shown(self.schema, error);
+        let names: Vec<&str> = known.iter().map(String::as_str).collect();
+        let hint = nearest(written.trim_matches('`'), &names).map(|near| format!("did you mean `{near}`?"));
+        self.unfit(at, format!("{written} is not one of {}", known.join(", ")), hint);
+    }
+
+    fn unknown(&mut self, at: &str, unexpected: &[String], error: &ValidationError<'_>) {
+        let known = properties_beside(self.schema, error);
+        for name in unexpected {
+            let pointer = format!("{at}/{}", escape(name));
+            self.problem(&pointer, format!("unknown field `{name}`"), suggestion(name, &known));
+            self.unknown.push(pointer);
         }
-        ValidationErrorKind::Enum { options } => {
-            let known: Vec<String> =
-                options.as_array().into_iter().flatten().filter_map(|o| o.as_str().map(str::to_owned)).collect();
-            let written = shown(schema, error);
-            let hint = suggestion(&written, &known);
-            problems.at(document, &at, format!("`{written}` is not one of {}", known.join(", ")), hint);
+    }
+
+    /// Of several shapes the nearest one counts: the one with an error deepest in the document.
+    fn any_of(&mut self, at: &str, error: &ValidationError<'_>, context: &[Vec<ValidationError<'static>>]) {
+        let constants = constants(context);
+        if !constants.is_empty() {
+            return self.not_one_of(at, error, &constants);
         }
-        ValidationErrorKind::Type { kind } => {
-            let message = format!("`{}` is not {}", shown(schema, error), wanted(kind));
-            problems.at(document, &at, message, None);
+        let not_null = |errors: &&Vec<ValidationError<'static>>| {
+            !errors
+                .iter()
+                .any(|e| e.instance_path().to_string() == at && matches!(e.kind(), ValidationErrorKind::Type { .. }))
+        };
+        if let Some(errors) = context.iter().find(not_null) {
+            return errors.iter().for_each(|inner| self.report(inner));
         }
-        ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
-            any_of(document, schema, &at, error, context, problems);
-        }
-        _ if is_secret(schema, error) => problems.at(document, &at, error.masked_with("***").to_string(), None),
-        _ => problems.at(document, &at, error.to_string(), None),
+        let kind = |e: &ValidationError<'_>| match e.kind() {
+            ValidationErrorKind::Type { kind } => Some(wanted(kind)).filter(|name| name != "null"),
+            _ => None,
+        };
+        let kinds: Vec<String> = context.iter().flatten().filter_map(kind).collect();
+        let message = format!("{} is not {}", shown(self.schema, error), kinds.join(" or "));
+        self.unfit(at, message, None);
     }
 }
 
-/// Of several shapes the nearest one counts: the one with an error deepest in the document.
-fn any_of(
-    document: &Document,
-    schema: &Value,
-    at: &str,
-    error: &ValidationError<'_>,
-    context: &[Vec<ValidationError<'static>>],
-    problems: &mut Problems,
-) {
-    let not_null = |errors: &&Vec<ValidationError<'static>>| {
-        !errors
-            .iter()
-            .any(|e| e.instance_path().to_string() == at && matches!(e.kind(), ValidationErrorKind::Type { .. }))
+/// The choices, where each shape is one text: variants with a description each.
+fn constants(context: &[Vec<ValidationError<'static>>]) -> Vec<String> {
+    let constant = |errors: &Vec<ValidationError<'static>>| {
+        errors.iter().find_map(|e| match e.kind() {
+            ValidationErrorKind::Constant { expected_value } => expected_value.as_str().map(str::to_owned),
+            _ => None,
+        })
     };
-    match context.iter().find(not_null) {
-        Some(errors) => errors.iter().for_each(|inner| report(document, schema, inner, problems)),
-        None => {
-            let kinds: Vec<String> = context
-                .iter()
-                .flatten()
-                .filter_map(|e| match e.kind() {
-                    ValidationErrorKind::Type { kind } => Some(wanted(kind)).filter(|name| name != "null"),
-                    _ => None,
-                })
-                .collect();
-            let message = format!("`{}` is not {}", shown(schema, error), kinds.join(" or "));
-            problems.at(document, at, message, None);
-        }
-    }
+    context.iter().map(constant).collect::<Option<Vec<String>>>().unwrap_or_default()
 }
 
 fn wanted(kind: &TypeKind) -> String {
@@ -142,14 +201,25 @@ fn wanted(kind: &TypeKind) -> String {
     }
 }
 
+/// A scalar in quotes, anything else by its kind.
 fn shown(schema: &Value, error: &ValidationError<'_>) -> String {
     const SHOWN_MAX: usize = 60;
     if is_secret(schema, error) {
-        return "***".to_owned();
+        return "`***`".to_owned();
     }
-    let value = error.instance();
-    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    if text.chars().count() <= SHOWN_MAX { text } else { text.chars().take(SHOWN_MAX).chain("...".chars()).collect() }
+    let text = match error.instance().as_ref() {
+        // What lies in it is not shown: there may be a secret.
+        Value::Array(_) => return "a list".to_owned(),
+        Value::Object(_) => return "a mapping".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let short: String = if text.chars().count() <= SHOWN_MAX {
+        text
+    } else {
+        text.chars().take(SHOWN_MAX).chain("...".chars()).collect()
+    };
+    format!("`{short}`")
 }
 
 /// Where in the schema an error was found, references followed.

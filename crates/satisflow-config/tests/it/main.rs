@@ -7,6 +7,8 @@ use std::time::Duration;
 use expect_test::{Expect, expect};
 use satisflow_config::{Config, TimeMode};
 use satisflow_document::{Document, Problems};
+use satisflow_model::BindingSource;
+use serde_json::Value;
 
 fn load_at(file: &str, text: &str) -> Result<Config, Problems> {
     let environment = |name: &str| (name == "BATCH").then(|| "500".to_owned());
@@ -41,7 +43,8 @@ fn little_is_needed_and_every_limit_has_a_default() {
 #[test]
 fn mistakes_of_every_sort_are_told_at_once() {
     check(
-        "version: 2\nlake: { url: lake, flush_rows_max: 0 }\nsorces: []\nsources:\n  - topic: a\n  - topic: a\nsql: { listen: 0.0.0.0:5433 }\n",
+        "version: 2\nlake: { url: lake, flush_rows_max: 0 }\nsorces: []\nsources:\n  - topic: a\n  - topic: a\n\
+            sql: { listen: 0.0.0.0:5433 }\n",
         expect![[r#"
             etc/satisflow.yaml:1:1: version 2 is not known (write `version: 1`)
             etc/satisflow.yaml:2:20: `flush_rows_max` is 0 (at least 1; leave it out for the default)
@@ -54,7 +57,9 @@ fn mistakes_of_every_sort_are_told_at_once() {
 #[test]
 fn a_mapping_names_fields_that_there_are_and_forms_that_can_be_read() {
     check(
-        "version: 1\nlake: { url: lake }\nsources:\n  - topic: a\n    mapping:\n      evnt_id: /id\n      score: id\n      event_time: { pointer: /at, format: '%Q', zone: Mars/Olympus }\n      kind: { const: rating, pointer: /k }\n",
+        "version: 1\nlake: { url: lake }\nsources:\n  - topic: a\n    mapping:\n      evnt_id: /id\n\
+            \x20     score: id\n      event_time: { pointer: /at, format: '%Q', zone: Mars/Olympus }\n\
+            \x20     kind: { const: rating, pointer: /k }\n",
         expect![[r#"
             etc/satisflow.yaml:6:7: an event has no field `evnt_id` (did you mean `event_id`?)
             etc/satisflow.yaml:7:7: a field has either a JSON pointer or a `const` (such as `/order/id`)
@@ -67,9 +72,24 @@ fn a_mapping_names_fields_that_there_are_and_forms_that_can_be_read() {
 #[test]
 fn secrets_are_in_no_message_and_in_no_debug_text() {
     check(
-        "version: 1\nlake: { url: lake }\nsources: [{ topic: a }]\nkafka:\n  brokers: b:1\n  properties: { sasl.password: [hush] }\n",
-        expect!["etc/satisflow.yaml:6:17: `***` is not text or a whole number or true or false or a mapping"],
+        "version: 1\nlake: { url: lake }\nsources: [{ topic: a }]\nkafka:\n  brokers: b:1\n\
+            \x20 properties: { sasl.password: [hush] }\n",
+        expect!["etc/satisflow.yaml:6:17: `***` is not text or a number or true or false or a mapping"],
     );
+    let wrong = [
+        "{ brokers: b:1, properties: hush }",
+        "{ brokers: b:1, properties: [sasl.password, hush] }",
+        "{ brokers: b:1, properties: { sasl.password: { file: [hush] } } }",
+        "{ brokers: b:1, properties: { sasl.password: { fiel: hush } } }",
+        "{ brokers: b:1, properties: { sasl.password: { a: { hush: hush } } } }",
+        "{ brokers: b:1, propertys: { sasl.password: hush } }",
+        "[{ properties: { sasl.password: hush } }]",
+    ];
+    for kafka in wrong {
+        let said = load(&format!("{LEAST}kafka: {kafka}\n")).unwrap_err().to_string();
+        assert!(!said.contains("hush"), "{said}");
+    }
+    assert!(!load("- kafka: { properties: { sasl.password: hush } }\n").unwrap_err().to_string().contains("hush"));
     let text =
         format!("{LEAST}kafka:\n  brokers: b:1\n  properties: {{ sasl.password: hush, ssl.key.password: 1234 }}\n");
     let config = load(&text).unwrap();
@@ -87,6 +107,10 @@ fn a_secret_may_stand_in_a_file() {
         |name: &str| format!("{LEAST}kafka:\n  brokers: b:1\n  properties:\n    sasl.password: {{ file: {name} }}\n");
     let config = load_at(file.to_str().unwrap(), &text("password")).unwrap();
     assert_eq!(config.kafka.unwrap().properties["sasl.password"], "hush");
+    // Only the newline that ends the file is no part of the value.
+    std::fs::write(folder.path().join("odd"), "hush \n\r\n").unwrap();
+    let odd = load_at(file.to_str().unwrap(), &text("odd")).unwrap();
+    assert_eq!(odd.kafka.unwrap().properties["sasl.password"], "hush \n");
     let missing = load_at(file.to_str().unwrap(), &text("nothing")).unwrap_err().to_string();
     assert!(missing.contains("satisflow.yaml:7:5: ") && missing.contains("nothing"), "{missing}");
 }
@@ -103,6 +127,142 @@ fn a_source_may_be_waited_for() {
         "version: 1\nlake: { url: lake }\nsources: [{ topic: a }, { topic: b, on_idle: hold, hold_ms_max: 5000 }]\n";
     let holds = load(text).unwrap().holds;
     assert_eq!(holds.into_iter().collect::<Vec<_>>(), [("b".to_owned(), Duration::from_millis(5000))]);
+}
+
+#[test]
+fn what_does_not_fit_does_not_hide_what_else_is_wrong() {
+    check(
+        "version: 1\nlake: { url: lake, flush_rows_max: many, file_bytes_max: 0 }\nsources: feedback\n\
+            kafka: { brokers: b:1, grop_id: g, buffer_bytes_max: 0 }\nsql: { listen: 10.0.0.1:5433 }\n",
+        expect![[r#"
+            etc/satisflow.yaml:2:20: `many` is not a whole number
+            etc/satisflow.yaml:2:42: `file_bytes_max` is 0 (at least 1; leave it out for the default)
+            etc/satisflow.yaml:3:1: `feedback` is not a list
+            etc/satisflow.yaml:4:24: unknown field `grop_id` (did you mean `group_id`?)
+            etc/satisflow.yaml:4:36: `buffer_bytes_max` is 0 (at least 1; leave it out for the default)
+            etc/satisflow.yaml:5:8: 10.0.0.1:5433 is not a loopback address, and there is no authentication yet (listen on 127.0.0.1 and put an authenticating proxy in front)"#]],
+    );
+    check(
+        "version: 1\nlake: { url: lake }\nsources:\n  - topic: a\n    on_idle: wait\n    mapping:\n\
+            \x20     event_id: { pointer: 5 }\n      score: { pointer: /s, labels: { good/fair: 0.12345 } }\n",
+        expect![[r#"
+            etc/satisflow.yaml:5:5: `wait` is not one of release, hold
+            etc/satisflow.yaml:7:19: `5` is not text
+            etc/satisflow.yaml:8:39: the score of `good/fair` is not a number of at most 4 decimals"#]],
+    );
+}
+
+#[test]
+fn a_limit_of_nothing_is_refused() {
+    let fields = [
+        "lake: { url: lake, flush_interval_ms: 0, flush_rows_max: 0, flush_bytes_max: 0, file_bytes_max: 0 }",
+        "kafka: { brokers: b:1, buffer_bytes_max: 0 }",
+        "idle_after_ms: 0",
+        "limits: { record_bytes_max: 0, depth_max: 0, text_bytes_max: 0, map_entries_max: 0 }",
+        "sql: { connections_max: 0, statement_timeout_ms: 0, memory_bytes_max: 0 }",
+        "sources: [{ topic: a, hold_ms_max: 0 }]",
+    ];
+    let text = format!("version: 1\n{}\n", fields.join("\n"));
+    let problems = load(&text).unwrap_err();
+    assert_eq!(problems.len(), text.matches(": 0").count(), "{problems}");
+    let nothing_is_meant = "lake: { url: lake, compact_interval_secs: 0 }\nallowed_lateness_ms: 0\n\
+        limits: { raw_bytes_max: 0, headers_max: 0, future_ms_max: 0 }\nhttp: { metrics_groups_max: 0 }\n";
+    let config = load(&format!("version: 1\nsources: [{{ topic: a }}]\n{nothing_is_meant}")).unwrap();
+    assert_eq!((config.compact_interval, config.allowed_lateness_micros), (None, 0));
+}
+
+#[test]
+fn a_number_that_is_too_large_is_told_with_its_place() {
+    check(
+        "version: 1\nlake: { url: lake, flush_rows_max: 5000000000 }\nsources: [{ topic: a }]\nidle_after_ms: -1\n",
+        expect![[r#"
+            etc/satisflow.yaml:2:20: 5000000000 is greater than the maximum of 4294967295
+            etc/satisflow.yaml:4:1: -1 is less than the minimum of 0"#]],
+    );
+}
+
+#[test]
+fn only_loopback_addresses_are_listened_on() {
+    for good in ["127.0.0.1:0", "127.8.8.8:80", "'[::1]:5433'"] {
+        load(&format!("{LEAST}sql: {{ listen: {good} }}\nhttp: {{ listen: {good} }}\n")).unwrap();
+    }
+    for bad in ["0.0.0.0:5433", "'[::]:5433'", "192.168.1.1:80", "localhost", "127.0.0.1"] {
+        let said = load(&format!("{LEAST}http: {{ listen: {bad} }}\n")).unwrap_err();
+        assert!(said.len() == 1 && said.to_string().starts_with("etc/satisflow.yaml:4:9: "), "{said}");
+    }
+}
+
+#[test]
+fn paths_are_relative_to_the_file() {
+    let paths = |file: &str, lake: &str| {
+        let text = format!("version: 1\nlake: {{ url: {lake} }}\nsources: [{{ topic: a }}]\ncatalog: kpis.yaml\n");
+        let config = load_at(file, &text).unwrap();
+        (config.lake_url, config.catalog.unwrap().to_str().unwrap().to_owned())
+    };
+    assert_eq!(paths("etc/s.yaml", "lake"), ("etc/lake".to_owned(), "etc/kpis.yaml".to_owned()));
+    assert_eq!(paths("s.yaml", "lake"), ("lake".to_owned(), "kpis.yaml".to_owned()));
+    assert_eq!(paths("/etc/s.yaml", "/var/lake").0, "/var/lake");
+    assert_eq!(paths("etc/s.yaml", "file:///var/lake").0, "file:///var/lake");
+}
+
+#[test]
+fn payloads_of_another_shape_are_mapped() {
+    let text = "version: 1\nlake: { url: lake }\nsources:\n  - topic: reviews\n    name: shop\n    \
+        mapping:\n      event_id: /review/id\n      kind: { const: rating }\n      \
+        event_time: { pointer: /at, format: '%d.%m.%Y %H:%M', zone: Europe/Berlin }\n      \
+        score: { pointer: /stars, labels: { good: 0.8, bad: -0.1000 } }\n      attributes: /more\n";
+    let config = load(text).unwrap();
+    let source = &config.sources["reviews"];
+    let fields = &source.mapping.as_ref().unwrap().fields;
+    assert_eq!((source.name.as_str(), fields.len()), ("shop", 5));
+    assert_eq!(fields["event_id"].source, BindingSource::Pointer("/review/id".to_owned()));
+    assert_eq!(fields["kind"].source, BindingSource::Constant("rating".to_owned()));
+    let time = fields["event_time"].time.as_ref().unwrap();
+    assert_eq!((time.format.as_str(), time.zone.iana_name()), ("%d.%m.%Y %H:%M", Some("Europe/Berlin")));
+    let labels = fields["score"].labels.as_ref().unwrap();
+    assert_eq!((labels["good"], labels["bad"]), (8_000, -1_000));
+}
+
+#[test]
+fn a_property_is_what_is_written() {
+    let values = "a: 007, b: 1.50, c: True, d: 0x1F, e: '1e5', f: 1e5, g: 12345678901234567890123";
+    let text = format!("{LEAST}kafka:\n  brokers: b:1\n  properties: {{ {values} }} # ü\n");
+    let properties = load(&text).unwrap().kafka.unwrap().properties;
+    let shown: Vec<&str> = properties.values().map(String::as_str).collect();
+    assert_eq!(shown, ["007", "1.50", "True", "0x1F", "1e5", "1e5", "12345678901234567890123"]);
+}
+
+/// Every field of the schema that an example can show, with its default.
+fn fields(schema: &Value, object: &Value, at: &str, found: &mut Vec<(String, Value)>) {
+    for (name, property) in object["properties"].as_object().unwrap() {
+        let at = format!("{at}/{name}");
+        let inner = property.get("$ref").or_else(|| property["anyOf"][0].get("$ref")).or(property["items"].get("$ref"));
+        let inner = inner.map(|path| schema.pointer(path.as_str().unwrap().trim_start_matches('#')).unwrap());
+        let item = if property.get("items").is_some() { "/0" } else { "" };
+        found.push((at.clone(), property.get("default").cloned().unwrap_or(Value::Null)));
+        if let Some(inner) = inner.filter(|inner| inner.get("properties").is_some()) {
+            fields(schema, inner, &format!("{at}{item}"), found);
+        }
+    }
+}
+
+#[test]
+fn the_example_shows_every_field_with_the_default_of_the_schema() {
+    let text = std::fs::read_to_string(repository().join("satisflow.example.yaml")).unwrap();
+    let document = Document::parse("satisflow.example.yaml", &text).unwrap();
+    let schema = satisflow_config::json_schema();
+    let mut found = Vec::new();
+    fields(&schema, &schema, "", &mut found);
+    assert!(found.len() > 35, "{found:?}");
+    for (pointer, default) in found {
+        let name = pointer.rsplit('/').next().unwrap();
+        match document.value(&pointer) {
+            Some(shown) if !default.is_null() && !default.is_object() => assert_eq!(*shown, default, "{pointer}"),
+            Some(_) => {}
+            // No default can be written for these: they stand in a comment.
+            None => assert!(text.contains(&format!("# {name}:")), "{pointer}"),
+        }
+    }
 }
 
 fn repository() -> PathBuf {

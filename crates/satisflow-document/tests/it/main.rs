@@ -68,7 +68,8 @@ fn three_mistakes_are_three_problems_with_their_lines() {
 #[test]
 fn what_is_right_is_read() {
     check(
-        "version: 1\nlisten: 127.0.0.1:${PORT}\nmode: open\ndoors: [{ width_mm: 900 }]\nprices: { a: 0.8, b: \"12.5000\" }\n",
+        "version: 1\nlisten: 127.0.0.1:${PORT}\nmode: open\ndoors: [{ width_mm: 900 }]\n\
+            prices: { a: 0.8, b: \"12.5000\" }\n",
         expect![[
             r#"Shop { version: 1, listen: Some("127.0.0.1:8080"), mode: Some(Open), doors: [Door { width_mm: 900 }], prices: {"a": Decimal("0.8"), "b": Decimal("12.5000")}, key: None }"#
         ]],
