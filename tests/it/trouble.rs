@@ -6,9 +6,9 @@ mod secured;
 
 use std::net::TcpListener;
 
-use satisflow_testkit::{Kafka, wait_for};
+use satisflow_testkit::{Admin, Kafka, wait_for};
 
-use crate::place::{LIMIT, Place};
+use crate::place::{LIMIT, Place, brokers};
 
 /// Adds settings to the `kafka` section of a place's configuration.
 fn kafka_settings(place: &Place, more: &str) {
@@ -99,4 +99,19 @@ fn a_broker_that_is_down_at_the_start_is_told_and_the_service_stops_when_asked()
     wait_for("the broker is named", LIMIT, || running.log().contains("127.0.0.1:1").then_some(())).unwrap();
     running.signal("TERM").unwrap();
     assert_eq!(running.wait(LIMIT).unwrap(), 0, "{}", running.log());
+}
+
+/// A member that says nothing is waited for until its session ends, 45 seconds
+/// in which nobody reads.
+#[test]
+fn a_service_that_stops_leaves_its_group() {
+    let place = Place::new("leaving");
+    place.generate_all("leaving", 50, &["--clean"]);
+    let admin = Admin::new(&brokers()).unwrap();
+    let mut running = place.program.start("run", &["run"]).unwrap();
+    place.wait_for_rows(50);
+    assert_eq!(admin.group_members("leaving").unwrap(), 1);
+    running.signal("TERM").unwrap();
+    assert_eq!(running.wait(LIMIT).unwrap(), 0, "{}", running.log());
+    assert_eq!(admin.group_members("leaving").unwrap(), 0);
 }

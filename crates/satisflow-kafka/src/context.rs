@@ -2,7 +2,7 @@
 //! Callbacks run on the poll thread, inside of a poll.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -51,6 +51,8 @@ pub(crate) struct SourceContext {
     pub(crate) stalled: Mutex<Vec<Partition>>,
     /// Counts assignments, so that the poller pauses what comes in while it is paused.
     pub(crate) assignments: AtomicUsize,
+    /// Whether this is no member of the group, as of the client's latest statistics.
+    pub(crate) outside: AtomicBool,
 }
 
 impl SourceContext {
@@ -156,6 +158,9 @@ fn give_back(consumer: &BaseConsumer<SourceContext>, list: &TopicPartitionList) 
 /// librdkafka's word for a partition that it has given up after an error.
 const STANDS_STILL: &str = "none";
 
+/// librdkafka's word for a client that has not joined its group, or has left it.
+const OUTSIDE: &str = "init";
+
 fn progress_of((topic, partition): Partition, p: &rdkafka::statistics::Partition) -> PartitionProgress {
     let end = p.ls_offset;
     let at_end = end >= 0 && p.eof_offset >= end && p.fetchq_cnt == 0;
@@ -181,6 +186,8 @@ fn advice(error: &ClientError) -> &'static str {
 
 impl ClientContext for SourceContext {
     fn stats(&self, statistics: Statistics) {
+        let outside = statistics.cgrp.is_some_and(|group| group.join_state == OUTSIDE);
+        self.outside.store(outside, Ordering::Relaxed);
         let (mut progress, mut stalled) = (Vec::new(), Vec::new());
         for (topic, of) in statistics.topics {
             for p in of.partitions.into_values().filter(|p| p.partition >= 0) {

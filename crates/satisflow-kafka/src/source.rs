@@ -1,7 +1,7 @@
 //! The poll thread.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -23,6 +23,8 @@ const EVENTS_MAX: usize = 256;
 /// Full batches that make up the buffer.
 const BATCHES_IN_BUFFER: usize = 8;
 const POLL: Duration = Duration::from_millis(50);
+/// How long the group may take to let this member go.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 const REPEAT_WARNING: Duration = Duration::from_secs(10);
 
 /// Where partitions are to be read from.
@@ -97,6 +99,7 @@ impl KafkaSource {
             starts: Mutex::default(),
             stalled: Mutex::default(),
             assignments: AtomicUsize::new(0),
+            outside: AtomicBool::new(false),
         };
         let consumer: BaseConsumer<SourceContext> = config::consumer(&config)?.create_with_context(context)?;
         let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
@@ -205,12 +208,23 @@ impl Poller {
     /// Leaving revokes everything, which is flushed on the way out.
     fn leave(self) {
         self.forward_hints();
+        self.consumer.context().outside.store(false, Ordering::Relaxed);
         self.consumer.unsubscribe();
-        let until = Instant::now() + self.config.revoke_timeout;
-        while Instant::now() < until && self.consumer.assignment().is_ok_and(|list| list.count() > 0) {
+        self.poll_until(self.config.revoke_timeout, |consumer| {
+            consumer.assignment().is_ok_and(|list| list.count() == 0)
+        });
+        self.forward_hints();
+        // A client that is closed before it has told the group so keeps its place:
+        // the next one would wait for the end of its session, 45 seconds.
+        self.poll_until(LEAVE_TIMEOUT, |consumer| consumer.context().outside.load(Ordering::Relaxed));
+    }
+
+    fn poll_until(&self, limit: Duration, done: impl Fn(&BaseConsumer<SourceContext>) -> bool) {
+        let until = Instant::now() + limit;
+        while Instant::now() < until && !done(&self.consumer) {
+            // Nothing is read any more; polling runs the callbacks.
             let _ = self.consumer.poll(POLL);
         }
-        self.forward_hints();
     }
 
     /// Polls one record; gives what is gathered.

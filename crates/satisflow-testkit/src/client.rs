@@ -40,6 +40,15 @@ impl Admin {
         Ok(())
     }
 
+    /// How many members a consumer group has.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub fn group_members(&self, group: &str) -> Result<usize> {
+        let groups = self.inner.inner().fetch_group_list(Some(group), ANSWER_LIMIT)?;
+        Ok(groups.groups().iter().map(|found| found.members().len()).sum())
+    }
+
     /// Removes the records before an offset, as retention does.
     ///
     /// # Errors

@@ -30,9 +30,7 @@ fn lost_rows(place: &Place) -> String {
 fn removed_records_stop_the_service_with_an_explanation() {
     let place = with_removed("lost-stop", 20, 15, 10);
     for _ in 0..2 {
-        eprintln!("XX {:?}", std::time::SystemTime::now());
         let done = place.program.run(&["run"]).unwrap();
-        eprintln!("XX {:?} {}", std::time::SystemTime::now(), done.err);
         assert_eq!(done.code, 1, "{}", done.err);
         let told = "offsets 20 to 29 of partition 0 of topic lost-stop were removed by retention before they were read";
         assert!(done.err.contains(told) && done.err.contains("kafka.on_lost_offsets: resume"), "{}", done.err);

@@ -210,8 +210,8 @@ impl PositionSource for Refused {
 #[tokio::test(flavor = "multi_thread")]
 async fn partitions_that_can_not_be_read_do_not_keep_the_source_from_stopping() {
     const PARTITIONS: i32 = 2;
-    let broker = EmbeddedBroker::start("refused", PARTITIONS).unwrap();
     for refused in 1..=PARTITIONS {
+        let broker = EmbeddedBroker::start("refused", PARTITIONS).unwrap();
         let mut taker = Taker::start_at(config(&broker, "refused", 1 << 20), Arc::new(Refused { refused }));
         while taker.failed.is_empty() {
             taker.take().await;
