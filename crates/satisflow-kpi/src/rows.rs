@@ -177,9 +177,7 @@ fn interval(metric: Metric, sums: &Sums, se: Option<f64>) -> Option<Interval> {
         Metric::Share(_) => {
             stats::effective_n(sums).map(|n| stats::wilson(ratio(sums.wx, sums.w * WEIGHT_TO_NUMERATOR), n))
         }
-        Metric::Ratio { .. } if is_count_over_base(sums) => {
-            Some(stats::garwood(sums.n as f64, ratio(sums.base, ONE)))
-        }
+        Metric::Ratio { .. } if is_count_over_base(sums) => Some(stats::garwood(sums.n as f64, ratio(sums.base, ONE))),
         Metric::Ratio { .. } | Metric::Count(_) | Metric::Sum(_) => None,
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use satisflow_kafka::{
     EmbeddedBroker, KafkaConfig, KafkaSource, OnLostOffsets, PolledBatch, PositionSource, Producer, SourceEvent,
@@ -80,12 +80,22 @@ impl Taker {
     /// Keeps what comes, as a stuck taker does, until the source has paused `times` times.
     async fn keep_until_paused(&mut self, times: usize, or_taken: usize) {
         let mut kept = Vec::new();
+        let (mut before, mut since) = (self.taken(), Instant::now());
         while self.source.pauses() < times && self.taken() < or_taken {
-            // The end of reading sends nothing more; a pause may come without an event.
+            // A pause may come without an event.
             if let Ok(batch) = timeout(Duration::from_millis(50), self.take()).await {
                 kept.extend(batch);
             }
+            if self.taken() > before {
+                (before, since) = (self.taken(), Instant::now());
+            }
+            assert!(since.elapsed() < LIMIT, "reading stands still: {}", self.state());
         }
+    }
+
+    fn state(&self) -> String {
+        let next: Vec<_> = self.offsets.iter().map(|(p, offsets)| (p, offsets.len(), offsets.last())).collect();
+        format!("{next:?}, {} bytes held, {} pauses", self.source.held_bytes(), self.source.pauses())
     }
 
     async fn finish(mut self) -> Taken {
