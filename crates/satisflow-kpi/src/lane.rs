@@ -65,6 +65,14 @@ pub(crate) struct Target {
     pub(crate) first: Reason,
 }
 
+/// What a publication gives.
+#[derive(Debug)]
+pub(crate) struct Published {
+    pub(crate) rows: Vec<LaneRow>,
+    /// Members and published ends that went over their limit, or came back.
+    pub(crate) flips: Vec<(usize, i64)>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Lane {
     pub(crate) set: usize,
@@ -191,12 +199,7 @@ impl Lane {
     }
 
     /// Publishes up to each KPI's target: the rows that become final, and those that change.
-    /// Gives the published ends that went over their limit or came back, too.
-    pub(crate) fn publish(
-        &mut self,
-        window: &Window,
-        targets: &[Target],
-    ) -> Result<(Vec<LaneRow>, Vec<(usize, i64)>), (usize, Overflow)> {
+    pub(crate) fn publish(&mut self, window: &Window, targets: &[Target]) -> Result<Published, (usize, Overflow)> {
         let mut rows = Vec::new();
         let mut suspects: Vec<BTreeSet<i64>> = Vec::with_capacity(targets.len());
         let before: Vec<i64> = self.members.iter().map(|m| m.frontier).collect();
@@ -216,7 +219,7 @@ impl Lane {
                 flips.extend(limited.map_err(|source| (self.members[kpi].definition, source))?);
             }
         }
-        Ok((rows, flips))
+        Ok(Published { rows, flips })
     }
 
     fn publish_due(

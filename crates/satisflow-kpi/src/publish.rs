@@ -1,7 +1,7 @@
 //! What the engine publishes: rows that became final, rows that changed, open windows.
 
 use crate::engine::{Engine, EngineError, Frontier, overflow};
-use crate::lane::{Lane, LaneRow, Member, Target};
+use crate::lane::{Lane, LaneRow, Member, Published, Target};
 use crate::rows::{KpiRow, Reason};
 use crate::sums::Overflow;
 
@@ -45,7 +45,7 @@ impl Engine {
         let targets = self.targets(at, frontiers);
         let lane = &mut self.lanes[at];
         let window = &self.plan.windows[window_index];
-        let (mut rows, own_flips) = lane.publish(window, &targets)?;
+        let Published { mut rows, flips: own_flips } = lane.publish(window, &targets)?;
         // A finer set that went over its limit, or came back, changes the status here.
         for flip in flips.iter().filter(|flip| is_coarser(&self.plan.grouping_sets, set, flip.set)) {
             let of = |member: &Member| member.definition == flip.definition && !member.is_over(flip.end);
