@@ -9,6 +9,7 @@
 mod check;
 mod evaluate;
 mod fingerprint;
+mod load;
 mod macros;
 mod raw;
 mod resolved;

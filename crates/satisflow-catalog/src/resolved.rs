@@ -2,12 +2,7 @@
 
 use std::sync::Arc;
 
-use satisflow_document::{Document, Problems};
 use satisflow_kpi::{Metric, Plan, Window};
-
-use crate::macros::ScaleBounds;
-use crate::raw::RawCatalog;
-use crate::{check, evaluate};
 
 /// A dimension: rows are grouped by the text of an expression.
 #[derive(Debug, Clone)]
@@ -62,15 +57,6 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Reads and checks a catalog; `None` when problems were added.
-    pub fn load(document: &Document, scales: &[ScaleBounds], problems: &mut Problems) -> Option<Catalog> {
-        let before = problems.len();
-        let raw: RawCatalog = document.read(problems)?;
-        let catalog = check::resolve(document, &raw, scales, problems);
-        evaluate::check(document, &raw, &catalog, problems);
-        (problems.len() == before).then_some(catalog)
-    }
-
     /// Names of the dimensions, which are columns of `kpis`.
     pub fn dimension_names(&self) -> Vec<Arc<str>> {
         self.dimensions.iter().map(|d| Arc::clone(&d.name)).collect()

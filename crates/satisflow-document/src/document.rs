@@ -4,12 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use saphyr::{LoadableYamlNode, MarkedYaml, Marker, Scalar, YamlData};
-use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::problems::{Problem, Problems};
-use crate::schema;
 
 /// Nesting beyond this is refused.
 const DEPTH_MAX: usize = 64;
@@ -102,6 +99,10 @@ impl Document {
         }
     }
 
+    pub(crate) fn whole(&self) -> &Value {
+        &self.value
+    }
+
     /// What stands at a JSON pointer, variables put in.
     pub fn value(&self, pointer: &str) -> Option<&Value> {
         self.value.pointer(pointer)
@@ -112,38 +113,17 @@ impl Document {
         self.written.get(pointer).map(String::as_str)
     }
 
-    /// Reads the document as `T`, adding every structural problem. Unknown
-    /// fields are left out, so that what the others mean can be checked too.
-    pub fn read<T: DeserializeOwned + JsonSchema>(&self, problems: &mut Problems) -> Option<T> {
-        self.read_leaving_out::<T>(schema::LeaveOut::UnknownFields, problems)
-    }
-
-    /// As [`Document::read`], but optional fields with a value that does not
-    /// fit are left out too: what is read is good for finding more problems,
-    /// and for nothing else once there is one.
-    pub fn read_what_fits<T: DeserializeOwned + JsonSchema>(&self, problems: &mut Problems) -> Option<T> {
-        self.read_leaving_out::<T>(schema::LeaveOut::WhatDoesNotFit, problems)
-    }
-
-    fn read_leaving_out<T: DeserializeOwned + JsonSchema>(
-        &self,
-        leave_out: schema::LeaveOut,
-        problems: &mut Problems,
-    ) -> Option<T> {
-        let mut value = self.value.clone();
-        schema::check::<T>(self, &mut value, leave_out, problems)?;
-        match serde_json::from_value(value) {
-            Ok(value) => Some(value),
-            Err(error) => {
-                problems.at(self, "", error.to_string(), None);
-                None
-            }
-        }
-    }
-
     /// Whether a variable was put into the text at a pointer.
     pub(crate) fn is_substituted(&self, pointer: &str) -> bool {
         self.substituted.contains(pointer)
+    }
+}
+
+impl Problems {
+    /// Adds a problem at a JSON pointer of a document, or at its nearest ancestor there is.
+    pub fn at(&mut self, document: &Document, pointer: &str, message: String, hint: Option<String>) {
+        let (line, column) = document.position(pointer);
+        self.push(Problem { file: document.file().to_owned(), line, column, message, hint });
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use crate::document::Document;
-
 /// One problem and its place.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
@@ -44,12 +42,6 @@ impl Problems {
         if !self.0.contains(&problem) {
             self.0.push(problem);
         }
-    }
-
-    /// Adds a problem at a JSON pointer of a document, or at its nearest ancestor there is.
-    pub fn at(&mut self, document: &Document, pointer: &str, message: String, hint: Option<String>) {
-        let (line, column) = document.position(pointer);
-        self.push(Problem { file: document.file().to_owned(), line, column, message, hint });
     }
 
     /// Adds a problem of a file as a whole.

@@ -3,6 +3,7 @@
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{ValidationError, Validator};
 use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::document::{Document, escape};
@@ -13,11 +14,42 @@ const SECRET: &str = "x-secret";
 
 /// What of a faulty document is taken away before it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LeaveOut {
+enum LeaveOut {
     /// Fields that the schema does not know.
     UnknownFields,
     /// Those, and fields whose value is of the wrong form.
     WhatDoesNotFit,
+}
+
+impl Document {
+    /// Reads the document as `T`, adding every structural problem. Unknown
+    /// fields are left out, so that what the others mean can be checked too.
+    pub fn read<T: DeserializeOwned + JsonSchema>(&self, problems: &mut Problems) -> Option<T> {
+        self.read_leaving_out::<T>(LeaveOut::UnknownFields, problems)
+    }
+
+    /// As [`Document::read`], but optional fields with a value that does not
+    /// fit are left out too: what is read is good for finding more problems,
+    /// and for nothing else once there is one.
+    pub fn read_what_fits<T: DeserializeOwned + JsonSchema>(&self, problems: &mut Problems) -> Option<T> {
+        self.read_leaving_out::<T>(LeaveOut::WhatDoesNotFit, problems)
+    }
+
+    fn read_leaving_out<T: DeserializeOwned + JsonSchema>(
+        &self,
+        leave_out: LeaveOut,
+        problems: &mut Problems,
+    ) -> Option<T> {
+        let mut value = self.whole().clone();
+        check::<T>(self, &mut value, leave_out, problems)?;
+        match serde_json::from_value(value) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                problems.at(self, "", error.to_string(), None);
+                None
+            }
+        }
+    }
 }
 
 /// Problems found, and the pointers of what caused them.
@@ -30,7 +62,7 @@ struct Findings<'a> {
 }
 
 /// Adds every problem; `None` when the value can't be read in spite of them.
-pub(crate) fn check<T: JsonSchema>(
+fn check<T: JsonSchema>(
     document: &Document,
     value: &mut Value,
     leave_out: LeaveOut,

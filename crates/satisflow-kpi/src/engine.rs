@@ -9,7 +9,7 @@ use crate::definition::{Definition, Metric, Plan};
 use crate::groups::Groups;
 use crate::keyed::{Candidate, FirstPerKey, Shift};
 use crate::lane::Lane;
-use crate::rows::KpiRow;
+use crate::row::KpiRow;
 use crate::sums::{Overflow, Sums};
 use crate::window::{Pane, WindowSpan};
 

@@ -2,7 +2,7 @@
 
 use crate::engine::{Engine, EngineError, Frontier, overflow};
 use crate::lane::{Lane, LaneRow, Member, Published, Target};
-use crate::rows::{KpiRow, Reason};
+use crate::row::{KpiRow, Reason};
 use crate::sums::Overflow;
 
 /// A published end of a definition that went over its limit in a lane, or came back.

@@ -6,7 +6,8 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type};
 
 use crate::error::CommitError;
-use crate::lake::{Lake, Positions, position_id};
+use crate::lake::Lake;
+use crate::position::{Positions, position_id};
 use crate::table::{Commit, Guard};
 
 /// Rows of `records`, and the positions that they move.

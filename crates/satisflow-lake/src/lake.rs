@@ -1,6 +1,5 @@
 //! The lake as a whole.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -9,10 +8,8 @@ use url::Url;
 
 use crate::error::LakeError;
 use crate::live::{LatestTable, LiveRecords};
+use crate::position::position_id;
 use crate::table::{Access, Table, TableSpec};
-
-/// (topic, partition) to the next offset to read.
-pub type Positions = BTreeMap<(String, i32), i64>;
 
 /// How a lake is opened.
 #[derive(Debug, Clone)]
@@ -34,11 +31,6 @@ pub struct Lake {
     pub(crate) kpis: Table,
     live: Arc<LiveRecords>,
     latest_kpis: Arc<LatestTable>,
-}
-
-/// Name of the transaction that carries a partition's position.
-pub fn position_id(topic: &str, partition: i32) -> String {
-    format!("satisflow/position/{topic}/{partition}")
 }
 
 const STATS_COLUMNS: &str = "topic,partition,offset,ingest_time,kind,event_time";

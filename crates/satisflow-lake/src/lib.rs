@@ -12,14 +12,16 @@ mod error;
 mod lake;
 mod live;
 mod maintain;
+mod position;
 mod read;
 mod table;
 
 pub use commit::{KpisCommit, RecordsCommit};
 pub use error::{CommitError, LakeError};
-pub use lake::{Lake, LakeOptions, Positions, position_id};
+pub use lake::{Lake, LakeOptions};
 pub use live::{LatestTable, LiveRecords};
 pub use maintain::Maintenance;
+pub use position::{Positions, position_id};
 
 /// Transaction of `kpis`: the version of `records` that is scored.
 pub const SCORE: &str = "satisflow/score";

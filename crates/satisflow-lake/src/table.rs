@@ -22,7 +22,7 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use crate::error::{CommitError, LakeError};
-use crate::lake::{Positions, position_id};
+use crate::position::{Positions, position_id};
 
 /// Commits are tried again this often when others come first.
 const ATTEMPTS_MAX: usize = 50;

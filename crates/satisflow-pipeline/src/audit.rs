@@ -129,6 +129,7 @@ impl Audit {
             let may_exceed = groups.get(&set).is_some_and(|groups| *groups > definition.groups_max as u64);
             let key = [&*definition.name, &*definition.fingerprint, &*window.name, &self.set_name(&set)];
             let rows = published.get(&key.map(str::to_owned)).cloned().unwrap_or_default();
+            context.deregister_table("published")?;
             context.register_table("published", Arc::new(MemTable::try_new(Arc::clone(&kpis_columns), vec![rows])?))?;
             let sql = self.compare(definition, window, &set, may_exceed);
             let found = context.sql(&sql).await?.collect().await?;

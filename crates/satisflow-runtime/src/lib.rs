@@ -11,15 +11,35 @@ pub fn now_micros() -> i64 {
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// Logs to standard error: `RUST_LOG` if set, else `level` for this program and
-/// warnings of everything else.
-pub fn init_logs(level: &str) {
-    let default =
-        format!("warn,satisflow={level},satisflow_pipeline={level},satisflow_kafka={level},satisflow_sql={level}");
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+/// Directives of `RUST_LOG` that can't be read.
+#[derive(Debug, thiserror::Error)]
+#[error("RUST_LOG `{directives}` can't be read: {reason}; such as `info` or `warn,satisflow_kafka=debug`")]
+pub struct LogError {
+    directives: String,
+    reason: String,
+}
+
+/// Logs to standard error: by `directives` (of `RUST_LOG`) where there are any,
+/// else `level` for this program and warnings of everything else.
+///
+/// # Errors
+/// When the directives can't be read.
+pub fn init_logs(level: &str, directives: Option<&str>) -> Result<(), LogError> {
+    let filter = filter(level, directives)?;
     // A second call, in tests, finds the first one's logs and leaves them.
     let _ =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();
+    Ok(())
+}
+
+fn filter(level: &str, directives: Option<&str>) -> Result<EnvFilter, LogError> {
+    match directives.filter(|text| !text.trim().is_empty()) {
+        Some(text) => EnvFilter::try_new(text)
+            .map_err(|error| LogError { directives: text.to_owned(), reason: error.to_string() }),
+        None => Ok(EnvFilter::new(format!(
+            "warn,satisflow={level},satisflow_pipeline={level},satisflow_kafka={level},satisflow_sql={level}"
+        ))),
+    }
 }
 
 /// Cancels `stop` on SIGTERM or SIGINT; a second signal ends the process at once.
@@ -47,4 +67,18 @@ pub fn stop_on_signal(stop: CancellationToken) -> std::io::Result<()> {
         }
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directives_that_can_not_be_read_are_an_error_and_none_are_the_default() {
+        assert!(filter("info", Some("satisflow=loud")).is_err());
+        assert!(filter("info", Some("warn,satisflow_kafka=debug")).is_ok());
+        let default = filter("info", None).map(|filter| filter.to_string()).unwrap_or_default();
+        assert!(default.contains("satisflow_pipeline=info") && default.contains("warn"), "{default}");
+        assert_eq!(filter("info", Some(" ")).map(|filter| filter.to_string()).ok(), Some(default));
+    }
 }

@@ -12,8 +12,10 @@ mod interrupt;
 mod pg;
 mod service;
 mod sqlstate;
+mod tables;
 mod views;
 
 pub use http::http_router;
 pub use pg::{PgError, serve_pg};
-pub use service::{SqlError, SqlLimits, SqlService, Tables};
+pub use service::{SqlError, SqlLimits, SqlService};
+pub use tables::Tables;

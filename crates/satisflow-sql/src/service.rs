@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use datafusion::catalog::TableProvider;
 use datafusion::common::DataFusionError;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -15,21 +14,11 @@ use datafusion_postgres::datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
 use futures::StreamExt;
 
 use crate::interrupt::{Interruptible, Wanted};
+use crate::tables::Tables;
 use crate::{functions, guard, views};
 
 /// Catalog that clients connect to.
 pub(crate) const CATALOG: &str = "satisflow";
-
-/// What is published.
-#[derive(Debug)]
-pub struct Tables {
-    /// Rows of `records`, those not yet committed included.
-    pub records: Arc<dyn TableProvider>,
-    /// Rows of `kpis`.
-    pub kpis: Arc<dyn TableProvider>,
-    /// Open windows; empty where no service runs.
-    pub kpi_live: Option<Arc<dyn TableProvider>>,
-}
 
 /// Limits of clients.
 #[derive(Debug, Clone)]

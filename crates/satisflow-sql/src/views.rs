@@ -12,7 +12,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SessionContext, ident};
 use futures::executor::block_on;
 
-use crate::service::Tables;
+use crate::tables::Tables;
 
 /// Columns of `records` that are not part of an event.
 const ENVELOPE: &[&str] = &[

@@ -1,0 +1,16 @@
+//! What the views are made over.
+
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+
+/// What is published.
+#[derive(Debug)]
+pub struct Tables {
+    /// Rows of `records`, those not yet committed included.
+    pub records: Arc<dyn TableProvider>,
+    /// Rows of `kpis`.
+    pub kpis: Arc<dyn TableProvider>,
+    /// Open windows; empty where no service runs.
+    pub kpi_live: Option<Arc<dyn TableProvider>>,
+}
