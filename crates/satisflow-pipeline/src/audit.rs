@@ -459,8 +459,12 @@ fn period_end(unit: CalendarUnit, local: &str) -> String {
 }
 
 fn session() -> SessionContext {
+    // Many statements over few rows: planning is what they cost, and one pass of it will do.
     SessionContext::new_with_config(
-        SessionConfig::new().set_bool("datafusion.execution.parquet.schema_force_view_types", false),
+        SessionConfig::new()
+            .set_bool("datafusion.execution.parquet.schema_force_view_types", false)
+            .set_usize("datafusion.optimizer.max_passes", 1)
+            .with_target_partitions(1),
     )
 }
 
