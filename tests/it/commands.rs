@@ -152,6 +152,52 @@ fn a_late_file_restates_and_history_is_kept() {
     place.check_audit();
 }
 
+/// A catalog whose limit of groups is reached by some windows and not by others.
+const NARROW: &str = "version: 1
+zone: UTC
+dimensions: { department: department, channel: channel }
+windows:
+  12h: { length: 12h, step: 3h }
+  day: { calendar: day }
+  all: { all: true }
+measures:
+  satisfaction: { kinds: [rating], value: 'csat_0_100(score, scale)', weight: weight }
+  complaints: { kinds: [complaint_opened], first_per: case_id }
+  units: { kinds: [sale], value: units }
+defaults: { grouping_sets: [[], [department], [department, channel]], groups_max: 3, n_min: 2 }
+metrics:
+  csat: { mean: satisfaction }
+  complaint_rate: { ratio: { numerator: complaints, denominator: units } }
+";
+
+#[test]
+fn rows_over_the_limit_of_groups_come_and_go_and_the_audit_knows_it() {
+    let lake_of = |replays: &[&[&str]]| {
+        let place = offline("time: data\ncatalog: catalog.yaml");
+        std::fs::write(place.path().join("catalog.yaml"), NARROW).unwrap();
+        let events = place.program.run(&["generate", "--events", "400", "--days", "20"]).unwrap().out;
+        for (file, rest) in [("even.jsonl", 0), ("odd.jsonl", 1)] {
+            let lines = events.lines().enumerate().filter(|(number, _)| number % 2 == rest).map(|(_, line)| line);
+            std::fs::write(place.path().join(file), lines.collect::<Vec<_>>().join("\n")).unwrap();
+        }
+        for files in replays {
+            place.program.succeed(&[&["replay"], *files].concat()).unwrap();
+        }
+        place.check_audit();
+        place
+    };
+    let rows = |place: &Place| {
+        let query = "select kpi, window_name, grouping_set, department, channel, window_end, value, n, sum_w2x2, status \
+                     from kpi_current order by 1, 2, 3, 4, 5, 6";
+        place.program.succeed(&["--log", "error", "sql", "--format", "csv", query]).unwrap()
+    };
+    let (at_once, in_two) = (lake_of(&[&["even.jsonl", "odd.jsonl"]]), lake_of(&[&["even.jsonl"], &["odd.jsonl"]]));
+    assert_eq!(rows(&at_once), rows(&in_two));
+    assert!(rows(&in_two).contains("over_limit") && rows(&in_two).contains(",ok"), "{}", rows(&in_two));
+    let withdrawn = in_two.number("select count(*) from kpis where reason = 'withdrawn'");
+    assert!(withdrawn > Some(0), "{withdrawn:?}");
+}
+
 #[test]
 fn the_demo_ends_by_itself() {
     let place = offline("");

@@ -22,9 +22,11 @@ fn kafka_settings(place: &Place, more: &str) {
 /// Good events with ids `<prefix>-0` and so on.
 fn events(prefix: &str, count: usize) -> Vec<String> {
     let event = |number| {
-        format!(
-            r#"{{"event_id":"{prefix}-{number}","event_time":"2026-09-21T14:13:18Z","kind":"rating","scale":"0-100","score":50,"department":"Repair","channel":"web","region":"west","product":"boiler"}}"#
-        )
+        let event = serde_json::json!({
+            "event_id": format!("{prefix}-{number}"), "event_time": "2026-09-21T14:13:18Z", "kind": "rating",
+            "scale": "0-100", "score": 50, "department": "Repair", "channel": "web", "region": "west",
+        });
+        event.to_string()
     };
     (0..count).map(event).collect()
 }
