@@ -41,8 +41,7 @@ impl Replay {
     /// When a file can't be read, or the lake can't be written.
     pub async fn run(self) -> Result<ReplayReport, PipelineError> {
         let mut scorer = self.parts.scorer()?;
-        scorer.rebuild().await?;
-        scorer.claim((self.parts.clock)()).await?;
+        scorer.take_over().await?;
         let mut report = ReplayReport::default();
         for file in &self.files {
             self.file(file, &mut report, &mut scorer).await?;

@@ -32,6 +32,8 @@ const STEP_MICROS: i64 = 86_400_000_000;
 const RECORD_INTERVAL: Duration = Duration::from_secs(5);
 /// A standby takes over when nothing was scored for this long and there was work.
 const TAKEOVER_AFTER: Duration = Duration::from_secs(15);
+/// Takeovers tried while another process publishes.
+const CLAIMS_MAX: u32 = 20;
 /// Positions asked of the lake at once.
 const RECALL_CHUNK: usize = 500;
 
@@ -98,9 +100,31 @@ impl Scorer {
         })
     }
 
-    /// Takes over publishing: whoever published before finds the sequence moved.
-    pub(crate) async fn claim(&mut self, clock: i64) -> Result<(), PipelineError> {
-        self.commit(&[], None, clock).await.map(drop)
+    /// Takes over publishing, then builds the engine: whoever published before
+    /// finds the sequence moved, so that nothing changes under the build.
+    pub(crate) async fn take_over(&mut self) -> Result<(), PipelineError> {
+        for _ in 0..CLAIMS_MAX {
+            let found = self.lake.kpi_transaction(SEQUENCE).await?;
+            let next = found.unwrap_or(0) + 1;
+            let claim = KpisCommit {
+                commit_id: uuid::Uuid::new_v4().to_string(),
+                batches: Vec::new(),
+                transactions: BTreeMap::from([(SEQUENCE.to_owned(), next)]),
+                expect: BTreeMap::from([(SEQUENCE.to_owned(), found)]),
+            };
+            match self.lake.commit_kpis(claim).await {
+                Ok(_) => {
+                    self.sequence = Some(next);
+                    return self.rebuild().await;
+                }
+                // The other one has published in between: it does not know yet.
+                Err(CommitError::Fenced { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        tracing::warn!("another process goes on publishing the KPIs; this one stands by");
+        self.stand_by();
+        Ok(())
     }
 
     /// Stands by when another process has taken over.
@@ -212,7 +236,7 @@ impl Scorer {
             rows.extend(self.shared.with(|scored| scored.engine.advance(&step))?);
             let idle = rows.is_empty() && !force && !self.record_is_due();
             if (last && !idle) || rows.len() >= ROWS_COMMIT_MAX {
-                if !self.commit(&rows, Some(&step), clock).await? {
+                if !self.commit(&rows, &step, clock).await? {
                     return Ok(());
                 }
                 rows.clear();
@@ -244,20 +268,15 @@ impl Scorer {
     }
 
     /// Commits rows; `false` when another scorer has taken over.
-    async fn commit(
-        &mut self,
-        rows: &[KpiRow],
-        frontiers: Option<&[Frontier]>,
-        clock: i64,
-    ) -> Result<bool, PipelineError> {
+    async fn commit(&mut self, rows: &[KpiRow], frontiers: &[Frontier], clock: i64) -> Result<bool, PipelineError> {
         let timer = self.metrics.score_seconds.start_timer();
         // Later than every earlier row, also when the clock jumps back.
         let computed = clock.max(self.last_computed + 1);
         self.last_computed = computed;
         let batch = self.shared.with(|scored| to_batch(&scored.engine, rows, computed))?;
         let next = self.sequence.unwrap_or(0) + 1;
-        let records = frontiers.map_or(self.records.clone(), |to| self.moved(to));
-        let transactions = self.transactions(frontiers.is_some(), &records, next);
+        let records = self.moved(frontiers);
+        let transactions = self.transactions(&records, next);
         let commit = KpisCommit {
             commit_id: uuid::Uuid::new_v4().to_string(),
             batches: batch.into_iter().collect(),
@@ -293,11 +312,8 @@ impl Scorer {
     }
 
     /// What a commit puts on record.
-    fn transactions(&self, moved: bool, records: &[DefinitionRecord], sequence: i64) -> BTreeMap<String, i64> {
+    fn transactions(&self, records: &[DefinitionRecord], sequence: i64) -> BTreeMap<String, i64> {
         let mut all = BTreeMap::from([(SEQUENCE.to_owned(), sequence)]);
-        if !moved {
-            return all;
-        }
         all.insert(SCORE.to_owned(), i64::try_from(self.scored).unwrap_or(i64::MAX));
         for (definition, record) in self.catalog.plan.definitions.iter().zip(records) {
             let values = [(PUBLISHED, record.published), (CLOSED, record.closed), (BACKFILL, record.backfill)];
@@ -338,8 +354,7 @@ impl Scorer {
         let newest = i64::try_from(self.lake.records_version().await?).unwrap_or(i64::MAX);
         if newest > scored {
             tracing::warn!(scored, newest, "nobody scores: this process takes over");
-            self.rebuild().await?;
-            self.claim(self.last_computed).await?;
+            self.take_over().await?;
         }
         Ok(())
     }

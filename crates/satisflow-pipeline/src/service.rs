@@ -336,8 +336,7 @@ async fn score(
 
 async fn score_all(parts: ServiceParts, mut inputs: Receiver<ScorerInput>) -> Result<(), PipelineError> {
     let mut scorer = parts.scorer()?;
-    scorer.rebuild().await?;
-    scorer.claim((parts.clock)()).await?;
+    scorer.take_over().await?;
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut refreshed = Instant::now();

@@ -8,17 +8,16 @@ use futures::TryStreamExt;
 use satisflow_kpi::{Engine, Frontier, Identities, RowKey, Status};
 use satisflow_lake::{BACKFILL, CLOSED, PUBLISHED, SCORE};
 
-use super::{DefinitionRecord, Role, SEQUENCE, Scorer};
+use super::{DefinitionRecord, Role, Scorer};
 use crate::error::PipelineError;
 use crate::live::Scored;
 
 impl Scorer {
     /// Builds the engine so that it goes on exactly where the published rows stop.
-    pub(crate) async fn rebuild(&mut self) -> Result<(), PipelineError> {
+    pub(super) async fn rebuild(&mut self) -> Result<(), PipelineError> {
         let started = Instant::now();
         self.shared.set(None);
         self.identities = Identities::default();
-        self.sequence = self.lake.kpi_transaction(SEQUENCE).await?;
         let scored = self.lake.kpi_transaction(SCORE).await?;
         self.scored = scored.and_then(|v| u64::try_from(v).ok()).unwrap_or(0);
         self.shared.set(Some(Scored { engine: Engine::new(self.catalog.plan.clone()) }));
