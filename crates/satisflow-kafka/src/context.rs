@@ -15,12 +15,9 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc::Sender;
 
 use crate::batch::PolledBatch;
-use crate::config::OnLostOffsets;
+use crate::config::{ANSWER_TIMEOUT, OnLostOffsets};
 use crate::lost::{self, Partition};
 use crate::source::{PositionSource, SourceEvent};
-
-/// How long the broker may take to tell the ends of a partition.
-pub(crate) const WATERMARKS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where a partition stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +115,7 @@ impl SourceContext {
         let (topic, partition) = (key.0.as_str(), key.1);
         let Some(position) = self.positions.position(topic, partition)? else { return Ok((None, None)) };
         let ends = consumer
-            .fetch_watermarks(topic, partition, WATERMARKS_TIMEOUT)
+            .fetch_watermarks(topic, partition, ANSWER_TIMEOUT)
             .map_err(|error| format!("the ends of partition {partition} of topic {topic} can't be read: {error}"))?;
         let (from, gap) = lost::go_on(self.on_lost, key, position, ends)?;
         Ok((Some(from), gap))

@@ -1,15 +1,10 @@
 //! Which partitions have been read to their end, whoever in the group reads them.
 
-use std::time::Duration;
-
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use crate::KafkaError;
-use crate::config::{self, KafkaConfig};
-
-/// How long the broker may take for one answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+use crate::config::{self, ANSWER_TIMEOUT, KafkaConfig};
 
 /// What the broker says of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
-use crate::config::OnLostOffsets;
-use crate::context::{SourceContext, WATERMARKS_TIMEOUT};
+use crate::config::{ANSWER_TIMEOUT, OnLostOffsets};
+use crate::context::SourceContext;
 use crate::source::SourceEvent;
 
 /// Topic and partition.
@@ -104,7 +104,7 @@ impl Lost {
         let (from, gap) = match read.max(start) {
             None => (None, None),
             Some(position) => {
-                let ends = consumer.fetch_watermarks(&key.0, key.1, WATERMARKS_TIMEOUT);
+                let ends = consumer.fetch_watermarks(&key.0, key.1, ANSWER_TIMEOUT);
                 match go_on(context.on_lost, key, position, ends.map_err(|error| error.to_string())?) {
                     Ok((from, gap)) => (Some(from), gap),
                     Err(message) => {

@@ -115,10 +115,9 @@ fn lanes(plan: &Plan) -> Vec<Lane> {
     let mut lanes = Vec::new();
     for window in 0..plan.windows.len() {
         for set in &sets {
-            let asks = |d: &&(usize, &Definition)| d.1.windows.contains(&window) && d.1.grouping_sets.contains(set);
-            let definitions: Vec<(usize, &Definition)> = plan.definitions.iter().enumerate().collect();
-            let members: Vec<(usize, usize)> =
-                definitions.iter().filter(asks).map(|(index, d)| (*index, d.groups_max)).collect();
+            let asks = |d: &Definition| d.windows.contains(&window) && d.grouping_sets.contains(set);
+            let members = plan.definitions.iter().enumerate().filter(|(_, d)| asks(d));
+            let members: Vec<(usize, usize)> = members.map(|(index, d)| (index, d.groups_max)).collect();
             if !members.is_empty() {
                 lanes.push(Lane::new(*set, window, &members));
             }
@@ -169,13 +168,13 @@ impl Engine {
         let codes = self.groups.codes(&batch.dimensions);
         let by_set = self.groups.ids(&codes, batch.rows());
         let (mut groups, mut deltas) = (vec![0; by_set.len()], vec![None; self.plan.definitions.len()]);
-        let mut panes: Vec<Option<Pane>> = vec![None; self.plan.windows.len()];
+        let mut panes = self.no_panes();
         for (row, sign) in signs.iter().enumerate() {
             if !self.deltas(batch, row, *sign, &mut deltas) {
                 continue;
             }
             groups.iter_mut().zip(&by_set).for_each(|(group, ids)| *group = ids[row]);
-            let panes = self.panes(batch.event_time[row], &mut panes);
+            self.find_panes(batch.event_time[row], &mut panes);
             self.contribute(&Place { groups: &groups, panes: &panes }, &deltas, *sign == Sign::Recall)?;
         }
         for measure in 0..batch.measures.len() {
@@ -209,18 +208,18 @@ impl Engine {
         any
     }
 
-    /// The pane of each window; the last ones are tried first.
-    fn panes(&mut self, time: i64, last: &mut [Option<Pane>]) -> Vec<Pane> {
-        let mut panes = Vec::with_capacity(last.len());
-        for (window, last) in last.iter_mut().enumerate() {
-            let pane = match last {
-                Some(pane) if (pane.start..pane.end).contains(&time) => *pane,
-                _ => self.pane(window, time),
-            };
-            *last = Some(pane);
-            panes.push(pane);
+    /// A pane for each window that holds no time.
+    fn no_panes(&self) -> Vec<Pane> {
+        vec![Pane { start: 0, end: 0 }; self.plan.windows.len()]
+    }
+
+    /// Puts the pane of each window in place; those of the last event often serve again.
+    fn find_panes(&mut self, time: i64, panes: &mut [Pane]) {
+        for (window, pane) in panes.iter_mut().enumerate() {
+            if !(pane.start..pane.end).contains(&time) {
+                *pane = self.pane(window, time);
+            }
         }
-        panes
     }
 
     /// The pane of a time. Calendar periods are remembered by UTC quarter of an
@@ -281,7 +280,8 @@ impl Engine {
             let Some(candidate) = candidate else { continue };
             let codes: Vec<Vec<u32>> = candidate.codes.iter().map(|code| vec![*code]).collect();
             let groups: Vec<u32> = self.groups.ids(&codes, 1).into_iter().flatten().collect();
-            let panes = self.panes(candidate.time, &mut vec![None; self.plan.windows.len()]);
+            let mut panes = self.no_panes();
+            self.find_panes(candidate.time, &mut panes);
             let delta = |definition: &Definition| {
                 let (_, role) = roles(definition.metric).find(|(used, _)| *used == measure)?;
                 let sums = role.sums(candidate.weight, candidate.value);

@@ -138,32 +138,20 @@ impl Lane {
             return Ok(());
         }
         let kpis = self.members.len();
-        let stay = window.stay();
-        if self.cells(group, pane, kpis) {
+        let (place, fresh) = self.group_mut(group).place(pane, kpis);
+        if fresh {
+            *self.groups_of.entry(pane.end).or_default() += 1;
             self.owe(window, group, pane);
         }
         let Some(state) = self.groups.get_mut(group as usize).and_then(Option::as_mut) else { return Ok(()) };
         for (kpi, member) in self.members.iter_mut().enumerate() {
             let Some(delta) = &deltas[member.definition] else { continue };
-            let overflow = |source| (member.definition, source);
-            let first = state.cells(pane, kpis).0[kpi].add(delta).map_err(overflow)?;
-            if !delta.is_zero() {
-                state.slide_over(kpi, stay, pane, delta).map_err(overflow)?;
-            }
+            let first = state.add(place, kpi, window.stay(), delta).map_err(|source| (member.definition, source))?;
             if pane.end <= member.frontier && (first || !delta.is_zero()) {
                 member.changes.entry(group).or_default().push(Change { pane, delta: *delta, recalled });
             }
         }
         Ok(())
-    }
-
-    /// Makes sure of a group's pane; gives whether it is new.
-    fn cells(&mut self, group: u32, pane: Pane, kpis: usize) -> bool {
-        let fresh = self.group_mut(group).cells(pane, kpis).1;
-        if fresh {
-            *self.groups_of.entry(pane.end).or_default() += 1;
-        }
-        fresh
     }
 
     fn group_mut(&mut self, group: u32) -> &mut GroupPanes {
@@ -215,7 +203,7 @@ impl Lane {
         }
         let mut flips = Vec::new();
         for (kpi, mut ends) in suspects.into_iter().enumerate() {
-            if self.group_count > self.members[kpi].groups_max || !self.members[kpi].over.is_empty() {
+            if self.is_limited(kpi) {
                 ends.extend(rows.iter().filter(|row| row.member == kpi).map(|row| row.end));
                 let limited = self.limit(window, kpi, &ends, before[kpi], &mut rows);
                 flips.extend(limited.map_err(|source| (self.members[kpi].definition, source))?);
@@ -318,18 +306,32 @@ impl Lane {
     ) -> Result<Vec<LaneRow>, Overflow> {
         let mut rows = Vec::new();
         for group in 0..u32::try_from(self.groups.len()).unwrap_or(u32::MAX) {
-            let Some(state) = self.groups[group as usize].as_deref_mut() else { continue };
-            let owners = state.owners(window, end);
-            let revision = state.revision(owners, kpi);
-            if revision == 0 {
-                continue;
-            }
-            let sums = if withdrawn { Sums::default() } else { state.sums_at(kpi, window.stay(), end)? };
-            let reason = if withdrawn { Reason::Withdrawn } else { Reason::Late };
-            state.set_revision(owners, kpi, revision + 1);
-            rows.push(LaneRow { member: kpi, group, end, revision: revision + 1, reason, sums });
+            rows.extend(self.once_more(window, kpi, group, end, withdrawn)?);
         }
         Ok(rows)
+    }
+
+    /// A published row once more, or withdrawn; `None` where there is none.
+    fn once_more(
+        &mut self,
+        window: &Window,
+        kpi: usize,
+        group: u32,
+        end: i64,
+        withdrawn: bool,
+    ) -> Result<Option<LaneRow>, Overflow> {
+        let Some(state) = self.groups[group as usize].as_deref_mut() else { return Ok(None) };
+        let owners = state.owners(window, end);
+        let revision = match state.revision(owners, kpi) {
+            0 => return Ok(None),
+            earlier => earlier + 1,
+        };
+        let (reason, sums) = match withdrawn {
+            true => (Reason::Withdrawn, Sums::default()),
+            false => (Reason::Late, state.sums_at(kpi, window.stay(), end)?),
+        };
+        state.set_revision(owners, kpi, revision);
+        Ok(Some(LaneRow { member: kpi, group, end, revision, reason, sums }))
     }
 
     /// Notes how rows were published: complete or not. Gives those that were
@@ -355,23 +357,11 @@ impl Lane {
                     break;
                 }
                 self.members[kpi].incomplete.remove(&(end, group));
-                let row = self.once_more(window, kpi, group, end);
+                let row = self.once_more(window, kpi, group, end, false);
                 completed.extend(row.map_err(|source| (self.members[kpi].definition, source))?);
             }
         }
         Ok(completed)
-    }
-
-    fn once_more(&mut self, window: &Window, kpi: usize, group: u32, end: i64) -> Result<Option<LaneRow>, Overflow> {
-        let state = self.group_mut(group);
-        let owners = state.owners(window, end);
-        let revision = state.revision(owners, kpi) + 1;
-        if revision == 1 {
-            return Ok(None);
-        }
-        let sums = state.sums_at(kpi, window.stay(), end)?;
-        state.set_revision(owners, kpi, revision);
-        Ok(Some(LaneRow { member: kpi, group, end, revision, reason: Reason::Late, sums }))
     }
 
     /// Raises a row's revision to one that it was published with before.

@@ -9,8 +9,8 @@ const SLIDE_PANES_MIN: usize = 16;
 
 /// One KPI in one pane.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Cell {
-    pub(crate) sums: Sums,
+struct Cell {
+    sums: Sums,
     /// Whether any event, void ones included, was selected here: it owes rows.
     present: bool,
     /// Revision of the row at the end where this pane entered; 0: none yet.
@@ -86,16 +86,27 @@ impl Slide {
 }
 
 impl GroupPanes {
-    /// The pane's cells, and whether it is new.
-    pub(crate) fn cells(&mut self, pane: Pane, kpis: usize) -> (&mut [Cell], bool) {
-        let (index, fresh) = match self.find(pane) {
+    /// The place of a pane, and whether it is new.
+    pub(crate) fn place(&mut self, pane: Pane, kpis: usize) -> (usize, bool) {
+        match self.find(pane) {
             Ok(index) => (index, false),
             Err(index) => {
                 self.panes.insert(index, PaneState { pane, cells: vec![Cell::default(); kpis].into() });
                 (index, true)
             }
-        };
-        (&mut self.panes[index].cells, fresh)
+        }
+    }
+
+    /// Takes a change of a KPI into the pane at a place, and into the sums that
+    /// are kept; gives whether it is the first there.
+    pub(crate) fn add(&mut self, index: usize, kpi: usize, stay: Option<i64>, delta: &Sums) -> Result<bool, Overflow> {
+        let PaneState { pane, cells } = &mut self.panes[index];
+        let cell = &mut cells[kpi];
+        cell.sums.add(delta)?;
+        if let Some(slide) = self.slides.get_mut(kpi).filter(|slide| holds(*pane, stay, slide.end)) {
+            slide.sums.add(delta)?;
+        }
+        Ok(!std::mem::replace(&mut cell.present, true))
     }
 
     fn find(&self, pane: Pane) -> Result<usize, usize> {
@@ -103,20 +114,6 @@ impl GroupPanes {
             Some(last) if last.pane == pane => Ok(self.panes.len() - 1),
             Some(last) if last.pane.start < pane.start => Err(self.panes.len()),
             _ => self.panes.binary_search_by_key(&pane.start, |p| p.pane.start),
-        }
-    }
-
-    /// Tells the sums that are kept of a change in a pane.
-    pub(crate) fn slide_over(
-        &mut self,
-        kpi: usize,
-        stay: Option<i64>,
-        pane: Pane,
-        delta: &Sums,
-    ) -> Result<(), Overflow> {
-        match self.slides.get_mut(kpi) {
-            Some(slide) if holds(pane, stay, slide.end) => slide.sums.add(delta),
-            _ => Ok(()),
         }
     }
 
@@ -199,13 +196,5 @@ impl GroupPanes {
         ends.sort_unstable();
         ends.dedup();
         ends
-    }
-}
-
-impl Cell {
-    /// Takes in a change; gives whether it is the first here.
-    pub(crate) fn add(&mut self, delta: &Sums) -> Result<bool, Overflow> {
-        self.sums.add(delta)?;
-        Ok(!std::mem::replace(&mut self.present, true))
     }
 }

@@ -18,7 +18,7 @@ mod watermark;
 
 pub use audit::{Audit, AuditReport, Difference};
 pub use error::PipelineError;
-pub use live::{Board, BoardRow, KpiGauges, LiveKpis, Scored, SharedScored};
+pub use live::{Board, BoardRow, KpiGauges, LiveKpis, SharedEngine};
 pub use metrics::PipelineMetrics;
 pub use replay::{Replay, ReplayReport};
 pub use service::{Clock, Service, ServiceParts};

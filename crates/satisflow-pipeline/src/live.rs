@@ -14,41 +14,35 @@ use prometheus::{GaugeVec, Opts, Registry};
 use satisflow_catalog::Catalog;
 use satisflow_kpi::{Engine, Figures, KpiRow, RowsBuilder, figures, kpis_schema};
 
-/// The engine, for those who look.
-#[derive(Debug)]
-pub struct Scored {
-    pub(crate) engine: Engine,
-}
-
 /// The engine, shared between the scorer and those who look. There is none
 /// while this process stands by or is building it.
 #[derive(Debug, Clone, Default)]
-pub struct SharedScored(Arc<Mutex<Option<Scored>>>);
+pub struct SharedEngine(Arc<Mutex<Option<Engine>>>);
 
-impl SharedScored {
-    pub(crate) fn set(&self, scored: Option<Scored>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = scored;
+impl SharedEngine {
+    pub(crate) fn set(&self, engine: Option<Engine>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = engine;
     }
 
     /// For the scorer, which has set it.
-    pub(crate) fn with<T>(&self, f: impl FnOnce(&mut Scored) -> T) -> T {
+    pub(crate) fn with<T>(&self, f: impl FnOnce(&mut Engine) -> T) -> T {
         let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        f(guard.get_or_insert_with(|| Scored { engine: Engine::new(satisflow_kpi::Plan::default()) }))
+        f(guard.get_or_insert_with(|| Engine::new(satisflow_kpi::Plan::default())))
     }
 
     /// For others; `None` while there is no engine.
-    pub fn look<T>(&self, f: impl FnOnce(&Scored) -> T) -> Option<T> {
+    pub fn look<T>(&self, f: impl FnOnce(&Engine) -> T) -> Option<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(f)
     }
 }
 
 /// Gives the current time, µs: the clock's, or the data's.
-pub(crate) type Now = Arc<dyn Fn(&Scored) -> i64 + Send + Sync>;
+pub(crate) type Now = Arc<dyn Fn(&Engine) -> i64 + Send + Sync>;
 
 /// The table `kpi_live`: the open window of each series over all that has arrived.
 pub struct LiveKpis {
     schema: SchemaRef,
-    shared: SharedScored,
+    shared: SharedEngine,
     now: Now,
 }
 
@@ -59,16 +53,16 @@ impl std::fmt::Debug for LiveKpis {
 }
 
 impl LiveKpis {
-    pub(crate) fn new(catalog: &Catalog, shared: SharedScored, now: Now) -> LiveKpis {
+    pub(crate) fn new(catalog: &Catalog, shared: SharedEngine, now: Now) -> LiveKpis {
         LiveKpis { schema: kpis_schema(&catalog.dimension_names()), shared, now }
     }
 
     fn rows(&self) -> DataFusionResult<RecordBatch> {
-        let built = self.shared.look(|scored| {
-            let now = (self.now)(scored);
-            let rows = scored.engine.live(now).map_err(|e| DataFusionError::External(Box::new(e)))?;
-            let mut builder = RowsBuilder::new(&scored.engine.plan().dimensions);
-            rows.iter().for_each(|row| builder.append(&scored.engine, row, now));
+        let built = self.shared.look(|engine| {
+            let now = (self.now)(engine);
+            let rows = engine.live(now).map_err(|e| DataFusionError::External(Box::new(e)))?;
+            let mut builder = RowsBuilder::new(&engine.plan().dimensions);
+            rows.iter().for_each(|row| builder.append(engine, row, now));
             Ok(builder.finish()?)
         });
         built.unwrap_or_else(|| Ok(RecordBatch::new_empty(Arc::clone(&self.schema))))
@@ -113,20 +107,19 @@ pub struct BoardRow {
 /// What a terminal shows: open windows of one length.
 #[derive(Debug, Clone)]
 pub struct Board {
-    shared: SharedScored,
+    shared: SharedEngine,
     window: String,
 }
 
 impl Board {
     /// A board of the windows of one name.
-    pub fn new(shared: SharedScored, window: &str) -> Board {
+    pub fn new(shared: SharedEngine, window: &str) -> Board {
         Board { shared, window: window.to_owned() }
     }
 
     /// Lines at a time (µs), totals and groups of one dimension, in order of KPI and group.
     pub fn rows(&self, now: i64) -> Vec<BoardRow> {
-        let looked = self.shared.look(|scored| {
-            let engine = &scored.engine;
+        let looked = self.shared.look(|engine| {
             let plan = engine.plan();
             let shown =
                 |row: &KpiRow| *plan.windows[row.window].name == *self.window && plan.grouping_sets[row.set].len() <= 1;
@@ -156,7 +149,7 @@ fn group_text(engine: &Engine, row: &KpiRow) -> String {
 
 /// KPI gauges, set anew before each scrape.
 pub struct KpiGauges {
-    shared: SharedScored,
+    shared: SharedEngine,
     now: Now,
     groups_max: usize,
     vectors: Vec<(Measure, GaugeVec)>,
@@ -181,7 +174,7 @@ impl KpiGauges {
     pub(crate) fn new(
         registry: &Registry,
         catalog: &Catalog,
-        shared: SharedScored,
+        shared: SharedEngine,
         now: Now,
         groups_max: usize,
     ) -> Result<KpiGauges, prometheus::Error> {
@@ -200,11 +193,11 @@ impl KpiGauges {
     /// Sets every gauge to what the engine says now.
     pub fn refresh(&self) {
         self.vectors.iter().for_each(|(_, gauge)| gauge.reset());
-        self.shared.look(|scored| {
-            let live = scored.engine.live((self.now)(scored)).unwrap_or_default();
-            self.show(&scored.engine, "live", live.iter());
-            let finals = scored.engine.finals().unwrap_or_default();
-            self.show(&scored.engine, "final", finals.iter());
+        self.shared.look(|engine| {
+            let live = engine.live((self.now)(engine)).unwrap_or_default();
+            self.show(engine, "live", live.iter());
+            let finals = engine.finals().unwrap_or_default();
+            self.show(engine, "final", finals.iter());
         });
     }
 

@@ -16,7 +16,7 @@ use satisflow_kpi::{Arrival, Engine, Frontier, Identities, KpiRow, Position, Row
 use satisflow_lake::{BACKFILL, CLOSED, CommitError, KpisCommit, Lake, PUBLISHED, SCORE};
 
 use crate::error::PipelineError;
-use crate::live::SharedScored;
+use crate::live::SharedEngine;
 use crate::metrics::PipelineMetrics;
 use crate::watermark::Watermarks;
 
@@ -61,7 +61,7 @@ pub(crate) struct Scorer {
     evaluator: Evaluator,
     metrics: PipelineMetrics,
     pub(crate) watermarks: Watermarks,
-    shared: SharedScored,
+    shared: SharedEngine,
     identities: Identities,
     /// This process's own commits, so that they are not read back.
     own: BTreeMap<u64, Vec<RecordBatch>>,
@@ -80,7 +80,7 @@ impl Scorer {
         catalog: Arc<Catalog>,
         metrics: PipelineMetrics,
         watermarks: Watermarks,
-        shared: SharedScored,
+        shared: SharedEngine,
     ) -> Result<Scorer, PipelineError> {
         Ok(Scorer {
             evaluator: Evaluator::new(&catalog)?,
@@ -178,7 +178,7 @@ impl Scorer {
         }
         let resolution = self.identities.resolve(&arrivals(events));
         let measured = self.evaluator.evaluate(events)?;
-        self.shared.with(|scored| scored.engine.apply(&measured, &resolution.signs))?;
+        self.shared.with(|engine| engine.apply(&measured, &resolution.signs))?;
         Ok(resolution.recall)
     }
 
@@ -190,7 +190,7 @@ impl Scorer {
             for events in self.lake.records_at(version, &wanted).await? {
                 let measured = self.evaluator.evaluate(&events)?;
                 let signs = vec![Sign::Recall; events.num_rows()];
-                self.shared.with(|scored| scored.engine.apply(&measured, &signs))?;
+                self.shared.with(|engine| engine.apply(&measured, &signs))?;
             }
         }
         Ok(())
@@ -212,7 +212,7 @@ impl Scorer {
 
     /// Publishes every window that holds data: the input has ended.
     pub(crate) async fn close(&mut self, clock: i64) -> Result<(), PipelineError> {
-        let last = self.shared.with(|scored| scored.engine.last_event());
+        let last = self.shared.with(|engine| engine.last_event());
         for definition in 0..self.records.len() {
             self.watermarks.resume(definition, last.unwrap_or(i64::MIN));
             let closed = &mut self.records[definition].closed;
@@ -233,7 +233,7 @@ impl Scorer {
         let mut rows: Vec<KpiRow> = Vec::new();
         loop {
             let (step, last) = self.next_step(target);
-            rows.extend(self.shared.with(|scored| scored.engine.advance(&step))?);
+            rows.extend(self.shared.with(|engine| engine.advance(&step))?);
             let idle = rows.is_empty() && !force && !self.record_is_due();
             if (last && !idle) || rows.len() >= ROWS_COMMIT_MAX {
                 if !self.commit(&rows, &step, clock).await? {
@@ -242,7 +242,7 @@ impl Scorer {
                 rows.clear();
             }
             if last {
-                self.shared.with(|scored| scored.engine.end_backfill());
+                self.shared.with(|engine| engine.end_backfill());
                 return Ok(());
             }
         }
@@ -254,9 +254,8 @@ impl Scorer {
 
     /// The next part of a publication, and whether it is the last.
     fn next_step(&self, target: &[Frontier]) -> (Vec<Frontier>, bool) {
-        let due = self.shared.with(|scored| {
-            let due =
-                |(index, to): (usize, &Frontier)| scored.engine.next_due(index).filter(|end| *end <= to.watermark);
+        let due = self.shared.with(|engine| {
+            let due = |(index, to): (usize, &Frontier)| engine.next_due(index).filter(|end| *end <= to.watermark);
             target.iter().enumerate().filter_map(due).min()
         });
         let step = due.map_or(i64::MAX, |end| end.saturating_add(STEP_MICROS));
@@ -273,7 +272,7 @@ impl Scorer {
         // Later than every earlier row, also when the clock jumps back.
         let computed = clock.max(self.last_computed + 1);
         self.last_computed = computed;
-        let batch = self.shared.with(|scored| to_batch(&scored.engine, rows, computed))?;
+        let batch = self.shared.with(|engine| to_batch(engine, rows, computed))?;
         let next = self.sequence.unwrap_or(0) + 1;
         let records = self.moved(frontiers);
         let transactions = self.transactions(&records, next);

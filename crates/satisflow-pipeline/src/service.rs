@@ -9,6 +9,7 @@ use satisflow_config::{Config, TimeMode};
 use satisflow_kafka::{
     KafkaConfig, KafkaSource, PartitionEnd, PartitionEnds, PartitionProgress, PositionSource, SourceEvent,
 };
+use satisflow_kpi::Engine;
 use satisflow_lake::Lake;
 use satisflow_model::Decoder;
 use tokio::sync::mpsc::{Receiver, Sender, WeakSender, channel};
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::collector::{Collector, Committed};
 use crate::error::PipelineError;
-use crate::live::{KpiGauges, LiveKpis, Now, Scored, SharedScored};
+use crate::live::{KpiGauges, LiveKpis, Now, SharedEngine};
 use crate::metrics::PipelineMetrics;
 use crate::scorer::Scorer;
 use crate::watermark::{WatermarkRules, Watermarks};
@@ -48,7 +49,7 @@ pub struct ServiceParts {
     /// Counters.
     pub metrics: PipelineMetrics,
     /// The engine, for those who look.
-    pub shared: SharedScored,
+    pub shared: SharedEngine,
     /// The time.
     pub clock: Clock,
 }
@@ -71,9 +72,9 @@ impl ServiceParts {
     fn now(&self) -> Now {
         let clock = Arc::clone(&self.clock);
         let mode = self.config.time;
-        Arc::new(move |scored: &Scored| match mode {
+        Arc::new(move |engine: &Engine| match mode {
             TimeMode::Live => clock(),
-            TimeMode::Data => scored.engine.last_event().unwrap_or_else(|| clock()),
+            TimeMode::Data => engine.last_event().unwrap_or_else(|| clock()),
         })
     }
 

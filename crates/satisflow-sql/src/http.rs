@@ -19,7 +19,8 @@ use futures::TryStreamExt;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::service::{SqlError, SqlService};
+use crate::error::SqlError;
+use crate::service::SqlService;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -26,6 +26,8 @@ use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
 use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, NestedLoopJoinExecBuilder};
 
+use crate::error::SqlError;
+
 tokio::task_local! {
     /// The statement that is being planned.
     static STATEMENT: Arc<Statement>;
@@ -33,7 +35,7 @@ tokio::task_local! {
 
 /// A running statement.
 #[derive(Debug)]
-pub(crate) struct Statement {
+struct Statement {
     deadline: Instant,
     timeout: Duration,
     ended: AtomicBool,
@@ -41,7 +43,7 @@ pub(crate) struct Statement {
 
 /// Ends the statement when it is dropped: its result is no longer read.
 #[derive(Debug)]
-pub(crate) struct Wanted(pub(crate) Arc<Statement>);
+pub(crate) struct Wanted(Arc<Statement>);
 
 impl Drop for Wanted {
     fn drop(&mut self) {
@@ -66,8 +68,7 @@ impl Statement {
             return Err(DataFusionError::Execution("the statement was cancelled".to_owned()));
         }
         if Instant::now() >= self.deadline {
-            let message = format!("the statement was ended after {:?}, the statement timeout", self.timeout);
-            return Err(DataFusionError::Execution(message));
+            return Err(DataFusionError::Execution(SqlError::Timeout(self.timeout).to_string()));
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! - `records` itself can't be named by clients; the views over it can.
 //! - Statements, connections and memory are limited, streams included.
 
+mod error;
 mod functions;
 mod guard;
 mod http;
@@ -15,7 +16,8 @@ mod sqlstate;
 mod tables;
 mod views;
 
+pub use error::SqlError;
 pub use http::http_router;
 pub use pg::{PgError, serve_pg};
-pub use service::{SqlError, SqlLimits, SqlService};
+pub use service::{STACK_BYTES, SqlLimits, SqlService};
 pub use tables::Tables;

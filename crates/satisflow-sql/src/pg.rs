@@ -30,9 +30,10 @@ use tokio::sync::Semaphore;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::error::SqlError;
 use crate::guard::{self, Guard};
 use crate::interrupt::Wanted;
-use crate::service::{SqlError, SqlService};
+use crate::service::SqlService;
 use crate::sqlstate::{self, user_error};
 
 /// The listener can't be served.

@@ -13,6 +13,7 @@ use datafusion_postgres::datafusion_pg_catalog::pg_catalog::context::EmptyContex
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
 use futures::StreamExt;
 
+use crate::error::SqlError;
 use crate::interrupt::{Interruptible, Wanted};
 use crate::tables::Tables;
 use crate::{functions, guard, views};
@@ -47,30 +48,6 @@ impl Default for SqlLimits {
     }
 }
 
-/// Why a statement is refused or fails.
-#[derive(Debug, thiserror::Error)]
-pub enum SqlError {
-    /// It would change something, or reach for something not published.
-    #[error("{0}")]
-    Refused(String),
-    /// It is longer than the limit.
-    #[error("{0}")]
-    TooLong(String),
-    /// It has run for too long.
-    #[error("the statement was ended after {0:?}, the statement timeout")]
-    Timeout(Duration),
-    /// There are no threads to run it on.
-    #[error("queries have no threads: {0}")]
-    Threads(String),
-    /// It does not plan or run.
-    #[error("{}", first_line(.0))]
-    Query(#[from] DataFusionError),
-}
-
-fn first_line(error: &DataFusionError) -> String {
-    error.strip_backtrace().lines().next().unwrap_or_default().to_owned()
-}
-
 /// SQL over the published tables.
 pub struct SqlService {
     pub(crate) context: Arc<SessionContext>,
@@ -89,8 +66,9 @@ impl Drop for Threads {
     }
 }
 
-/// Planning recurses over expressions; the guard limits statements to what fits.
-const STACK_BYTES: usize = 128 << 20;
+/// Planning recurses over expressions; the guard limits statements to what fits
+/// into a stack of this size, for every thread that plans.
+pub const STACK_BYTES: usize = 128 << 20;
 /// Batches of a result that wait for their reader.
 const BATCHES_MAX: usize = 2;
 

@@ -172,14 +172,14 @@ enum RejectsCommand {
     },
 }
 
-/// Planning SQL recurses over expressions; statements are limited to what fits.
-const STACK_BYTES: usize = 128 << 20;
-
 /// Reads the flags and runs the command.
 pub(crate) fn run() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
     satisflow_runtime::init_logs(&cli.log, std::env::var("RUST_LOG").ok().as_deref())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK_BYTES).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_stack_size(satisflow_sql::STACK_BYTES)
+        .enable_all()
+        .build()?;
     let code = runtime.block_on(dispatch(cli.command));
     // Blocking work that hangs must not keep a stopped process alive.
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));

@@ -11,7 +11,7 @@ use satisflow_document::{Document, Problems};
 use satisflow_kpi::kpis_schema;
 use satisflow_lake::{Lake, LakeOptions};
 use satisflow_model::Scales;
-use satisflow_pipeline::{PipelineMetrics, ServiceParts, SharedScored};
+use satisflow_pipeline::{PipelineMetrics, ServiceParts, SharedEngine};
 
 /// Configuration and catalog, both checked.
 pub(crate) struct Checked {
@@ -102,7 +102,7 @@ pub(crate) async fn parts(checked: &Checked, registry: &Registry) -> Result<Serv
         catalog: Arc::clone(&checked.catalog),
         lake: open_lake(checked).await?,
         metrics: PipelineMetrics::new(registry)?,
-        shared: SharedScored::default(),
+        shared: SharedEngine::default(),
         clock: Arc::new(satisflow_runtime::now_micros),
     })
 }

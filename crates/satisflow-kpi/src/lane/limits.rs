@@ -9,11 +9,17 @@ use crate::sums::Overflow;
 use crate::window::Window;
 
 impl Lane {
+    /// Whether an end may have more groups than a KPI's limit, or had.
+    pub(super) fn is_limited(&self, kpi: usize) -> bool {
+        let member = &self.members[kpi];
+        self.group_count > member.groups_max || member.is_ever_over()
+    }
+
     /// Published ends whose number of groups late changes may have moved.
     pub(super) fn suspects(&self, window: &Window, kpi: usize) -> BTreeSet<i64> {
         let member = &self.members[kpi];
         let mut ends = BTreeSet::new();
-        if self.group_count <= member.groups_max && member.over.is_empty() {
+        if !self.is_limited(kpi) {
             return ends;
         }
         for changes in member.changes.values() {
@@ -55,11 +61,10 @@ impl Lane {
             if *end <= published {
                 flips.push((kpi, *end));
                 // What was never shown needs no withdrawal.
-                let unseen = |row: &LaneRow| {
-                    let first = |r: &LaneRow| (r.member, r.group, r.end, r.revision) == (kpi, row.group, *end, 1);
-                    is_over && rows.iter().any(first)
-                };
-                again.extend(self.repeat(window, kpi, *end, is_over)?.into_iter().filter(|row| !unseen(row)));
+                let is_unseen = |row: &&LaneRow| is_over && (row.member, row.end, row.revision) == (kpi, *end, 1);
+                let unseen: AHashSet<u32> = rows.iter().filter(is_unseen).map(|row| row.group).collect();
+                let repeated = self.repeat(window, kpi, *end, is_over)?;
+                again.extend(repeated.into_iter().filter(|row| !unseen.contains(&row.group)));
             }
         }
         rows.retain(|row| row.member != kpi || !silent.contains(&row.end));

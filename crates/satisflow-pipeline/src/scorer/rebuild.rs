@@ -10,7 +10,6 @@ use satisflow_lake::{BACKFILL, CLOSED, PUBLISHED, SCORE};
 
 use super::{DefinitionRecord, Role, Scorer};
 use crate::error::PipelineError;
-use crate::live::Scored;
 
 impl Scorer {
     /// Builds the engine so that it goes on exactly where the published rows stop.
@@ -20,7 +19,7 @@ impl Scorer {
         self.identities = Identities::default();
         let scored = self.lake.kpi_transaction(SCORE).await?;
         self.scored = scored.and_then(|v| u64::try_from(v).ok()).unwrap_or(0);
-        self.shared.set(Some(Scored { engine: Engine::new(self.catalog.plan.clone()) }));
+        self.shared.set(Some(Engine::new(self.catalog.plan.clone())));
         let events = self.replay_scored().await?;
         self.resume_definitions(scored.is_some()).await?;
         self.restore_revisions().await?;
@@ -58,13 +57,13 @@ impl Scorer {
                 tracing::info!(kpi = %definition.name, "a new definition: its history is computed from the lake");
             }
             let record = *record;
-            self.shared.with(|scored| {
+            self.shared.with(|engine| {
                 if record.backfill > record.published {
-                    scored.engine.mark_backfill(&definition.fingerprint);
+                    engine.mark_backfill(&definition.fingerprint);
                 }
                 let Some(published) = record.published else { return Ok(()) };
                 let to = Frontier { closed: record.closed, ..Frontier::at(published) };
-                scored.engine.resume(&definition.fingerprint, to)
+                engine.resume(&definition.fingerprint, to)
             })?;
             self.watermarks.resume(index, record.published.unwrap_or(i64::MIN));
         }
@@ -82,7 +81,7 @@ impl Scorer {
     async fn restore_revisions(&mut self) -> Result<(), PipelineError> {
         let mut stream = self.lake.read_kpis().await?;
         while let Some(batch) = stream.try_next().await? {
-            self.shared.with(|scored| restore(&mut scored.engine, &batch));
+            self.shared.with(|engine| restore(engine, &batch));
         }
         Ok(())
     }
