@@ -25,6 +25,16 @@ pub struct Place {
     pub http: u16,
 }
 
+impl Drop for Place {
+    /// What a failed test has left is kept, to be looked at.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.folder.disable_cleanup(true);
+            eprintln!("kept: {}", self.path().display());
+        }
+    }
+}
+
 impl Place {
     /// With a configuration of one topic in data time.
     pub fn new(topic: &str) -> Place {

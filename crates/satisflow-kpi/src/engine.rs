@@ -226,10 +226,15 @@ impl Engine {
     /// hour, which no civil boundary divides.
     fn pane(&mut self, window: usize, time: i64) -> Pane {
         const QUARTER_HOUR_MICROS: i64 = 900_000_000;
+        /// Eleven years; beyond, they are worked out anew.
+        const REMEMBERED_MAX: usize = 400_000;
         let span = &self.plan.windows[window];
         match span.span {
             WindowSpan::Calendar { .. } => {
                 let slot = time.div_euclid(QUARTER_HOUR_MICROS);
+                if self.calendar[window].len() >= REMEMBERED_MAX {
+                    self.calendar[window].clear();
+                }
                 *self.calendar[window].entry(slot).or_insert_with(|| span.pane(time))
             }
             _ => span.pane(time),

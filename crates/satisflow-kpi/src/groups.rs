@@ -94,6 +94,13 @@ impl Groups {
             .collect()
     }
 
+    /// The group of named values, if it was seen.
+    pub(crate) fn find(&self, set: usize, values: &[&str]) -> Option<u32> {
+        let code = |(dimension, value): (&usize, &&str)| self.dimensions[*dimension].codes.get(*value).copied();
+        let key = self.sets[set].dimensions.iter().zip(values).map(code).collect::<Option<Vec<u32>>>()?;
+        self.sets[set].ids.get(&key[..]).copied()
+    }
+
     /// The group of named values, numbered if it is new.
     pub(crate) fn id_of_values(&mut self, set: usize, values: &[&str]) -> u32 {
         let dimensions = self.sets[set].dimensions.clone();

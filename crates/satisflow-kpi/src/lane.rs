@@ -5,6 +5,9 @@
 //!   window, void events included: so the rows are a function of the set.
 //! - An end at or before a KPI's frontier is published. What arrives for it
 //!   later is a change, and the next publication restates what it touches.
+//! - Panes go when their last end lies behind the horizon. What arrives later
+//!   for an end at or before it is kept as a change of its own, and restated
+//!   from the published rows.
 //! - An end with more groups than the limit has no rows here. When a late event
 //!   moves a published end over the limit its rows are withdrawn, and shown
 //!   again when it is back.
@@ -13,12 +16,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ahash::AHashMap;
 
-use crate::panes::{GroupPanes, holds};
+use crate::panes::GroupPanes;
 use crate::row::Reason;
 use crate::sums::{Overflow, Sums};
 use crate::window::{Pane, Window};
 
+mod expired;
 mod limits;
+
+pub(crate) use expired::PublishedRow;
 
 /// A row of this lane, not yet told apart by KPI and group names.
 #[derive(Debug, Clone)]
@@ -34,7 +40,7 @@ pub(crate) struct LaneRow {
 
 /// What changed in a pane whose ends were published already.
 #[derive(Debug, Clone, Copy)]
-struct Change {
+pub(crate) struct Change {
     pane: Pane,
     delta: Sums,
     recalled: bool,
@@ -50,6 +56,8 @@ pub(crate) struct Member {
     /// Most groups of one end.
     groups_max: usize,
     changes: AHashMap<u32, Vec<Change>>,
+    /// What changed at ends whose panes are gone, by group.
+    expired: BTreeMap<u32, Vec<Change>>,
     /// Published ends that have more groups than the limit.
     over: BTreeSet<i64>,
     /// Ends and groups last published as incomplete.
@@ -80,6 +88,8 @@ pub(crate) struct Lane {
     pub(crate) set: usize,
     pub(crate) window: usize,
     pub(crate) members: Vec<Member>,
+    /// Ends up to here can't be computed from panes any more.
+    horizon: i64,
     groups: Vec<Option<Box<GroupPanes>>>,
     group_count: usize,
     /// Groups that owe a row at an end that not every KPI has published.
@@ -95,6 +105,7 @@ impl Member {
             frontier: i64::MIN,
             groups_max,
             changes: AHashMap::new(),
+            expired: BTreeMap::new(),
             over: BTreeSet::new(),
             incomplete: BTreeSet::new(),
         }
@@ -118,6 +129,7 @@ impl Lane {
             set,
             window,
             members: members.iter().map(|(definition, groups_max)| Member::new(*definition, *groups_max)).collect(),
+            horizon: i64::MIN,
             groups: Vec::new(),
             group_count: 0,
             due: BTreeMap::new(),
@@ -135,6 +147,9 @@ impl Lane {
         recalled: bool,
     ) -> Result<(), (usize, Overflow)> {
         if self.members.iter().all(|member| deltas[member.definition].is_none()) {
+            return Ok(());
+        }
+        if pane.end <= self.horizon && !self.take_expired(window, group, pane, deltas, recalled)? {
             return Ok(());
         }
         let kpis = self.members.len();
@@ -173,7 +188,7 @@ impl Lane {
     fn owe(&mut self, window: &Window, group: u32, pane: Pane) {
         let published = self.members.iter().map(|m| m.frontier).min().unwrap_or(i64::MAX);
         for end in [Some(pane.end), window.leave_end(pane)].into_iter().flatten() {
-            if end > published {
+            if end > published.max(self.horizon) {
                 self.due.entry(end).or_default().push(group);
             }
         }
@@ -280,13 +295,14 @@ impl Lane {
     ) -> Result<(), Overflow> {
         let stay = window.stay();
         let (from, to) = touched(window, changes, self.members[kpi].frontier);
+        let from = from.max(self.horizon.saturating_add(1));
         let recalled = changes.iter().any(|c| c.recalled);
         let reason = if recalled { Reason::Retraction } else { Reason::Late };
         let state = self.group_mut(group);
         for end in state.row_ends(window, kpi, from, to) {
             let owners = state.owners(window, end);
             let revision = state.revision(owners, kpi);
-            if revision > 0 && !changes_window(changes, stay, end)? {
+            if revision > 0 && !changes_window(window, changes, end)? {
                 continue;
             }
             let sums = state.sums_at(kpi, stay, end)?;
@@ -373,6 +389,9 @@ impl Lane {
         end: i64,
         (revision, incomplete): (u32, bool),
     ) {
+        if end <= self.horizon {
+            return;
+        }
         let state = self.group_mut(group);
         let owners = state.owners(window, end);
         if revision < state.revision(owners, kpi) {
@@ -417,16 +436,12 @@ impl Lane {
 
 /// First and last published end that changes touch.
 fn touched(window: &Window, changes: &[Change], frontier: i64) -> (i64, i64) {
-    let last_end = |pane: Pane| window.leave_end(pane).or(window.stay().map(|_| pane.end)).unwrap_or(i64::MAX);
+    let last_end = |pane: Pane| window.last_end(pane).unwrap_or(i64::MAX);
     let from = changes.iter().map(|c| c.pane.end).min().unwrap_or(frontier);
     let to = changes.iter().map(|c| last_end(c.pane)).max().unwrap_or(frontier);
     (from, to.min(frontier))
 }
 
-fn changes_window(changes: &[Change], stay: Option<i64>, end: i64) -> Result<bool, Overflow> {
-    let mut delta = Sums::default();
-    for change in changes.iter().filter(|c| holds(c.pane, stay, end)) {
-        delta.add(&change.delta)?;
-    }
-    Ok(!delta.is_zero())
+fn changes_window(window: &Window, changes: &[Change], end: i64) -> Result<bool, Overflow> {
+    expired::delta_at(window, changes, end).map(|delta| !delta.is_zero())
 }

@@ -37,6 +37,8 @@ struct Slide {
 #[derive(Debug, Default)]
 pub(crate) struct GroupPanes {
     panes: Vec<PaneState>,
+    /// What expired panes that no window loses hold, one a KPI; empty while there is none.
+    folded: Box<[Sums]>,
     /// One a KPI; empty while the windows are short.
     slides: Box<[Slide]>,
 }
@@ -75,14 +77,6 @@ impl Slide {
         Ok(())
     }
 
-    fn at(panes: &[PaneState], kpi: usize, stay: Option<i64>, end: i64) -> Result<Slide, Overflow> {
-        let first = stay.map_or(0, |stay| panes.partition_point(|p| p.pane.end.saturating_add(stay) < end));
-        let mut sums = Sums::default();
-        for state in panes[first..].iter().take_while(|p| p.pane.end <= end) {
-            sums.add(&state.cells[kpi].sums)?;
-        }
-        Ok(Slide { end, sums })
-    }
 }
 
 impl GroupPanes {
@@ -109,6 +103,56 @@ impl GroupPanes {
         Ok(!std::mem::replace(&mut cell.present, true))
     }
 
+    /// Takes a change of a KPI into what is left of expired panes that no window loses.
+    pub(crate) fn fold(&mut self, kpi: usize, kpis: usize, delta: &Sums) -> Result<(), Overflow> {
+        self.folded_mut(kpis)[kpi].add(delta)?;
+        // Every end of a row to come holds it.
+        self.slides.get_mut(kpi).map_or(Ok(()), |slide| slide.sums.add(delta))
+    }
+
+    /// Whether a pane after this one is held.
+    pub(crate) fn has_later(&self, pane: Pane) -> bool {
+        self.panes.last().is_some_and(|last| last.pane.start > pane.start)
+    }
+
+    /// Drops the panes whose last end is at or before `horizon`; whether any is left.
+    /// Of panes that no window loses the sums are kept, and the newest stays.
+    pub(crate) fn expire(&mut self, window: &Window, horizon: i64) -> Result<bool, Overflow> {
+        let stay = window.stay();
+        let is_gone = |p: &PaneState| window.last_end(p.pane).unwrap_or(p.pane.end) <= horizon;
+        let mut gone = self.panes.partition_point(is_gone);
+        if stay.is_none() {
+            gone = gone.min(self.panes.len().saturating_sub(1));
+        }
+        let expired: Vec<PaneState> = self.panes.drain(..gone).collect();
+        for PaneState { pane, cells } in &expired {
+            for (kpi, cell) in cells.iter().enumerate() {
+                self.settle_slide(kpi, *pane, stay, &cell.sums)?;
+                if stay.is_none() {
+                    self.folded_mut(cells.len())[kpi].add(&cell.sums)?;
+                }
+            }
+        }
+        self.panes.shrink_to(self.panes.len() * 2);
+        Ok(!self.panes.is_empty())
+    }
+
+    fn folded_mut(&mut self, kpis: usize) -> &mut [Sums] {
+        if self.folded.is_empty() {
+            self.folded = vec![Sums::default(); kpis].into();
+        }
+        &mut self.folded
+    }
+
+    /// Brings the sums that are kept of a KPI to where they stand without a pane.
+    fn settle_slide(&mut self, kpi: usize, pane: Pane, stay: Option<i64>, sums: &Sums) -> Result<(), Overflow> {
+        match self.slides.get_mut(kpi) {
+            Some(slide) if stay.is_some() && holds(pane, stay, slide.end) => slide.sums.subtract(sums),
+            Some(slide) if stay.is_none() && !holds(pane, stay, slide.end) => slide.sums.add(sums),
+            _ => Ok(()),
+        }
+    }
+
     fn find(&self, pane: Pane) -> Result<usize, usize> {
         match self.panes.last() {
             Some(last) if last.pane == pane => Ok(self.panes.len() - 1),
@@ -119,7 +163,12 @@ impl GroupPanes {
 
     /// The sums of a KPI's window at any end.
     pub(crate) fn sums_at(&self, kpi: usize, stay: Option<i64>, end: i64) -> Result<Sums, Overflow> {
-        Ok(Slide::at(&self.panes, kpi, stay, end)?.sums)
+        let first = stay.map_or(0, |stay| self.panes.partition_point(|p| p.pane.end.saturating_add(stay) < end));
+        let mut sums = self.folded.get(kpi).copied().unwrap_or_default();
+        for state in self.panes[first..].iter().take_while(|p| p.pane.end <= end) {
+            sums.add(&state.cells[kpi].sums)?;
+        }
+        Ok(sums)
     }
 
     /// The same for ends that only grow: in order, a window costs what entered
@@ -132,13 +181,13 @@ impl GroupPanes {
         if self.slides.is_empty() {
             self.slides = vec![Slide { end: i64::MIN, sums: Sums::default() }; kpis].into();
         }
-        let slide = &mut self.slides[kpi];
+        let slide = self.slides[kpi];
         if slide.end == i64::MIN || slide.end > end {
-            *slide = Slide::at(&self.panes, kpi, stay, end)?;
+            self.slides[kpi] = Slide { end, sums: self.sums_at(kpi, stay, end)? };
         } else {
-            slide.advance(&self.panes, kpi, stay, end)?;
+            self.slides[kpi].advance(&self.panes, kpi, stay, end)?;
         }
-        Ok(slide.sums)
+        Ok(self.slides[kpi].sums)
     }
 
     pub(crate) fn owners(&self, window: &Window, end: i64) -> Owners {

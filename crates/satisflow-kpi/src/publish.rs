@@ -79,7 +79,7 @@ impl Engine {
         lane.members.iter().map(|member| target(member.definition)).collect()
     }
 
-    fn kpi_row(&self, at: usize, row: LaneRow, incomplete: bool, over_limit: bool) -> KpiRow {
+    pub(crate) fn kpi_row(&self, at: usize, row: LaneRow, incomplete: bool, over_limit: bool) -> KpiRow {
         let lane = &self.lanes[at];
         KpiRow {
             definition: lane.members[row.member].definition,
@@ -104,7 +104,7 @@ impl Engine {
     }
 
     /// Whether a finer grouping set of a member has too many groups at this end.
-    fn finer_is_over(&self, at: usize, kpi: usize, end: i64) -> bool {
+    pub(crate) fn finer_is_over(&self, at: usize, kpi: usize, end: i64) -> bool {
         let definition = self.lanes[at].members[kpi].definition;
         let mut members = self.finer(at).flat_map(|lane| &lane.members);
         members.any(|member| member.definition == definition && member.is_over(end))

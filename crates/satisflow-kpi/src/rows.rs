@@ -35,6 +35,7 @@ pub fn kpis_schema(dimensions: &[Arc<str>]) -> SchemaRef {
         required("numerator", DataType::Decimal128(38, 10)),
         required("denominator", DataType::Decimal128(38, 10)),
         required("n", DataType::Int64),
+        optional("numerator_n", DataType::Int64),
         required("sum_w", DataType::Decimal128(38, 6)),
         required("sum_wx", DataType::Decimal128(38, 10)),
         required("sum_w2", DataType::Utf8),
@@ -73,7 +74,7 @@ const TEXTS: [&str; 9] =
     ["kpi", "window_name", "grouping_set", "sum_w2", "sum_w2x", "sum_w2x2", "status", "reason", "fingerprint"];
 const TIMES: [&str; 3] = ["window_start", "window_end", "computed_at"];
 const DECIMALS: [(&str, i8); 5] = [("value", 12), ("numerator", 10), ("denominator", 10), ("sum_w", 6), ("sum_wx", 10)];
-const INTEGERS: [&str; 2] = ["revision", "n"];
+const INTEGERS: [&str; 3] = ["revision", "n", "numerator_n"];
 const FLOATS: [&str; 4] = ["n_eff", "se", "ci_low", "ci_high"];
 
 impl RowsBuilder {
@@ -132,8 +133,9 @@ impl RowsBuilder {
         let decimals =
             [figures.value, Some(figures.numerator), Some(figures.denominator), Some(row.sums.w), Some(row.sums.wx)];
         self.decimals.iter_mut().zip(decimals).for_each(|(column, value)| column.append_option(value));
-        let integers = [i64::from(row.revision), figures.n];
-        self.integers.iter_mut().zip(integers).for_each(|(column, value)| column.append_value(value));
+        let numerator_n = definition.metric.base_measure().map(|_| row.sums.n);
+        let integers = [Some(i64::from(row.revision)), Some(figures.n), numerator_n];
+        self.integers.iter_mut().zip(integers).for_each(|(column, value)| column.append_option(value));
         let (low, high) = (figures.interval.map(|i| i.low), figures.interval.map(|i| i.high));
         let floats = [figures.n_eff, figures.se, low, high];
         self.floats.iter_mut().zip(floats).for_each(|(column, value)| column.append_option(value));

@@ -103,6 +103,25 @@ impl Window {
         self.length().map(|length| end - length)
     }
 
+    /// The last end that a pane's content touches; `None`: every later one.
+    pub(crate) fn last_end(&self, pane: Pane) -> Option<i64> {
+        self.leave_end(pane).or(self.stay().map(|_| pane.end))
+    }
+
+    /// How much time `panes` panes cover at most, µs.
+    pub(crate) fn panes_micros(&self, panes: u32) -> i64 {
+        let days: i64 = match &self.span {
+            WindowSpan::Rolling { step, .. } => return step.saturating_mul(i64::from(panes)),
+            WindowSpan::All | WindowSpan::Calendar { unit: CalendarUnit::Day, .. } => 1,
+            WindowSpan::Calendar { unit: CalendarUnit::Week, .. } => 7,
+            WindowSpan::Calendar { unit: CalendarUnit::Month, .. } => 31,
+            WindowSpan::Calendar { unit: CalendarUnit::Quarter, .. } => 92,
+            WindowSpan::Calendar { unit: CalendarUnit::HalfYear, .. } => 184,
+            WindowSpan::Calendar { unit: CalendarUnit::Year, .. } => 366,
+        };
+        (days * DAY_MICROS).saturating_mul(i64::from(panes))
+    }
+
     /// Length of a rolling window, µs.
     pub(crate) fn length(&self) -> Option<i64> {
         match &self.span {

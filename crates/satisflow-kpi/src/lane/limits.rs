@@ -24,6 +24,10 @@ impl Lane {
         }
         for changes in member.changes.values() {
             let (from, to) = touched(window, changes, member.frontier);
+            let from = from.max(self.horizon.saturating_add(1));
+            if from > to {
+                continue;
+            }
             let entered = self.groups_of.range(from..=to).map(|(end, _)| *end);
             ends.extend(entered);
             if let Some(length) = window.length() {
@@ -76,8 +80,8 @@ impl Lane {
     fn exceeds(&self, window: &Window, kpi: usize, end: i64) -> Result<bool, Overflow> {
         let limit = self.members[kpi].groups_max;
         // Each group in the window has a pane in it, so that their number is a bound.
-        let first = window.stay().map_or(i64::MIN, |stay| end.saturating_sub(stay));
-        let bound: usize = self.groups_of.range(first..=end).map(|(_, groups)| *groups).sum();
+        let entered = |stay: i64| self.groups_of.range(end.saturating_sub(stay)..=end).map(|(_, groups)| *groups).sum();
+        let bound: usize = window.stay().map_or(self.group_count, entered);
         if bound.min(self.group_count) <= limit {
             return Ok(false);
         }

@@ -152,4 +152,33 @@ proptest! {
         let differences = nonzero_difference(&table, &oracle::rows(&set, last, groups_max));
         prop_assert!(differences.is_empty(), "{differences:#?}");
     }
+
+    /// However few panes are kept, and with a restart in the middle: late
+    /// changes restate the same rows from what was published.
+    #[test]
+    fn what_is_forgotten_is_restated_from_the_published_rows(
+        (set, order, cuts, marks) in shuffled(),
+        late_panes in 0u32..4,
+        restart in proptest::option::of(0usize..5),
+    ) {
+        let mut marks = marks;
+        marks.sort_unstable();
+        let mut scorer = Scorer::forgetful(plan(1000), late_panes);
+        let mut table = BTreeMap::new();
+        let mut from = 0;
+        for (index, cut) in cuts.iter().enumerate() {
+            scorer.take(&order[from..*cut]);
+            from = *cut;
+            let Some(mark) = marks.get(index).map(|mark| START + mark * MINUTE) else { continue };
+            scorer.publish(mark, &mut table);
+            if restart == Some(index) {
+                scorer = scorer.restarted(&order[..from], mark);
+            }
+        }
+        scorer.take(&order[from..]);
+        let last = START + 5000 * MINUTE;
+        scorer.publish(last, &mut table);
+        let differences = nonzero_difference(&table, &oracle::rows(&set, last, 1000));
+        prop_assert!(differences.is_empty(), "{differences:#?}");
+    }
 }

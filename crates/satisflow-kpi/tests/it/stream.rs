@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{BooleanArray, Decimal128Array, StringArray};
+use arrow::array::{AsArray, BooleanArray, Decimal128Array, RecordBatch, StringArray};
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use satisflow_kpi::{
     Arrival, Batch, CalendarUnit, Definition, Engine, Frontier, Identities, KpiRow, MeasureInput, Metric, Plan,
-    Position, Reason, Sign, Window, WindowSpan,
+    Position, PublishedRange, Reason, RowKey, RowsBuilder, Sign, Window, WindowSpan,
 };
 
 pub const MINUTE: i64 = 60_000_000;
@@ -92,16 +93,103 @@ pub fn position(event: &Event) -> Position {
     Position { topic: "t".into(), partition: event.partition, offset: event.offset }
 }
 
+fn text<'a>(row: &'a RecordBatch, column: &str) -> &'a str {
+    row[column].as_string::<i32>().value(0)
+}
+
+fn end(row: &RecordBatch) -> i64 {
+    row["window_end"].as_primitive::<TimestampMicrosecondType>().value(0)
+}
+
+fn is_in(range: &PublishedRange, row: &RecordBatch) -> bool {
+    let names = [text(row, "fingerprint"), text(row, "window_name"), text(row, "grouping_set")];
+    names == [&*range.fingerprint, &*range.window, &*range.grouping_set]
+        && range.after.is_none_or(|after| end(row) > after)
+        && end(row) <= range.to
+}
+
+fn restore(engine: &mut Engine, row: &RecordBatch) {
+    let set = text(row, "grouping_set");
+    let values = set.split(',').filter(|name| !name.is_empty()).map(|name| text(row, name)).collect();
+    let revision = row["revision"].as_primitive::<Int64Type>().value(0);
+    engine.restore_revision(&RowKey {
+        fingerprint: text(row, "fingerprint"),
+        window: text(row, "window_name"),
+        grouping_set: set,
+        values,
+        end: end(row),
+        revision: u32::try_from(revision).unwrap(),
+        incomplete: text(row, "status") == "incomplete",
+    });
+}
+
 /// The engine with its identities, as the pipeline holds them.
 pub struct Scorer {
     pub engine: Engine,
     identities: Identities,
     lake: BTreeMap<Position, Event>,
+    /// Panes kept behind what is published; `None`: all.
+    late_panes: Option<u32>,
+    /// Every row published, as the lake keeps it.
+    kpis: Vec<RecordBatch>,
+    /// The last revision of each row.
+    revisions: BTreeMap<String, u32>,
 }
 
 impl Scorer {
     pub fn new(plan: Plan) -> Scorer {
-        Scorer { engine: Engine::new(plan), identities: Identities::default(), lake: BTreeMap::new() }
+        Scorer {
+            engine: Engine::new(plan),
+            identities: Identities::default(),
+            lake: BTreeMap::new(),
+            late_panes: None,
+            kpis: Vec::new(),
+            revisions: BTreeMap::new(),
+        }
+    }
+
+    /// One that keeps few panes.
+    pub fn forgetful(plan: Plan, late_panes: u32) -> Scorer {
+        Scorer { late_panes: Some(late_panes), ..Scorer::new(plan) }
+    }
+
+    /// Another one that was stopped after `published` and goes on from its rows.
+    pub fn restarted(self, events: &[Event], published: i64) -> Scorer {
+        let plan = self.engine.plan().clone();
+        let fingerprints: Vec<_> = plan.definitions.iter().map(|d| d.fingerprint.clone()).collect();
+        let mut next = Scorer { late_panes: self.late_panes, kpis: self.kpis, revisions: self.revisions, ..Scorer::new(plan) };
+        if let Some(late_panes) = next.late_panes {
+            next.engine.begin_at(&vec![published; fingerprints.len()], late_panes, 0).unwrap();
+        }
+        next.take(events);
+        for fingerprint in &fingerprints {
+            next.engine.resume(fingerprint, Frontier::at(published)).unwrap();
+        }
+        for row in &next.kpis {
+            restore(&mut next.engine, row);
+        }
+        next
+    }
+
+    /// The rows that became final or changed, and what of them is to be restated from the lake.
+    fn rows(&mut self, frontiers: &[Frontier]) -> Vec<KpiRow> {
+        let ranges = self.engine.expired_ranges();
+        let wanted = |row: &&RecordBatch| ranges.iter().any(|range| is_in(range, row));
+        let read: Vec<RecordBatch> = self.kpis.iter().filter(wanted).cloned().collect();
+        let mut rows = self.engine.restate_expired(&read).unwrap();
+        rows.extend(self.engine.advance(frontiers).unwrap());
+        for row in &rows {
+            let held = self.revisions.insert(self.show(row).0, row.revision).unwrap_or(0);
+            assert!(row.revision > held, "revision {} after {held}", row.revision);
+            assert!(self.late_panes.is_none() || row.revision == held + 1, "revision {} after {held}", row.revision);
+            let mut builder = RowsBuilder::new(&self.engine.plan().dimensions);
+            builder.append(&self.engine, row, 0);
+            self.kpis.push(builder.finish().unwrap());
+        }
+        if let Some(late_panes) = self.late_panes {
+            self.engine.expire(late_panes, 0).unwrap();
+        }
+        rows
     }
 
     pub fn take(&mut self, events: &[Event]) {
@@ -114,7 +202,7 @@ impl Scorer {
     }
 
     pub fn advance(&mut self, watermark: i64) -> Vec<KpiRow> {
-        self.engine.advance(&[Frontier::at(watermark); 3]).unwrap()
+        self.rows(&[Frontier::at(watermark); 3])
     }
 
     /// Published rows as the text of their key and figures; the last revision of each stays.
@@ -123,8 +211,7 @@ impl Scorer {
     }
 
     pub fn publish_each(&mut self, frontiers: &[Frontier], table: &mut BTreeMap<String, String>) {
-        let rows = self.engine.advance(frontiers).unwrap();
-        for row in &rows {
+        for row in &self.rows(frontiers) {
             let (key, figures) = self.show(row);
             if row.reason == Reason::Withdrawn {
                 table.remove(&key);
@@ -144,7 +231,7 @@ impl Scorer {
     }
 
     pub fn show(&self, row: &KpiRow) -> (String, String) {
-        let mut builder = satisflow_kpi::RowsBuilder::new(&self.engine.plan().dimensions);
+        let mut builder = RowsBuilder::new(&self.engine.plan().dimensions);
         builder.append(&self.engine, row, 0);
         let batch = builder.finish().unwrap();
         let text = |name: &str| {

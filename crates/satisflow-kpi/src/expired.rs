@@ -1,0 +1,231 @@
+//! The engine's memory ends somewhere: panes that no open window needs go, and
+//! changes that come later are restated from the rows that were published.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, Decimal128Array, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{Decimal128Type, Int64Type, TimestampMicrosecondType, i256};
+
+use crate::engine::{Engine, EngineError, overflow};
+use crate::lane::PublishedRow;
+use crate::row::KpiRow;
+use crate::sums::Sums;
+
+/// Published rows that are wanted to restate late changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedRange {
+    /// Fingerprint of the definition.
+    pub fingerprint: Arc<str>,
+    /// Name of the window.
+    pub window: Arc<str>,
+    /// Names of the grouped dimensions.
+    pub grouping_set: String,
+    /// Window ends after this, µs; `None`: from the first.
+    pub after: Option<i64>,
+    /// Window ends up to this, µs.
+    pub to: i64,
+}
+
+/// A series: one group of a KPI of a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Series {
+    lane: usize,
+    kpi: usize,
+    group: u32,
+}
+
+type Published = BTreeMap<Series, BTreeMap<i64, PublishedRow>>;
+
+impl Engine {
+    /// Drops panes that lie more than `late_panes` panes behind what is
+    /// published and complete, and behind `late_micros`. Later changes to them
+    /// are restated by [`Engine::restate_expired`].
+    ///
+    /// # Errors
+    /// [`EngineError::Overflow`]; the engine is then unusable.
+    pub fn expire(&mut self, late_panes: u32, late_micros: i64) -> Result<(), EngineError> {
+        for index in 0..self.plan.windows.len() {
+            let settled = self.lanes.iter().filter(|lane| lane.window == index).map(|lane| lane.settled_to()).min();
+            self.move_horizon(index, settled.unwrap_or(i64::MIN), late_panes, late_micros)?;
+        }
+        Ok(())
+    }
+
+    /// Begins where every definition has published up to a time (µs): of what
+    /// is applied from now on, only the panes that [`Engine::expire`] would
+    /// have kept are. For an engine that has seen nothing.
+    ///
+    /// # Errors
+    /// As for [`Engine::expire`].
+    pub fn begin_at(&mut self, published: &[i64], late_panes: u32, late_micros: i64) -> Result<(), EngineError> {
+        for index in 0..self.plan.windows.len() {
+            let lanes = self.lanes.iter().filter(|lane| lane.window == index);
+            let of = |definition: usize| published.get(definition).copied().unwrap_or(i64::MIN);
+            let least = lanes.flat_map(|lane| &lane.members).map(|member| of(member.definition)).min();
+            self.move_horizon(index, least.unwrap_or(i64::MIN), late_panes, late_micros)?;
+        }
+        Ok(())
+    }
+
+    /// Moves the horizon of a window when it is worth the walk through all groups.
+    fn move_horizon(
+        &mut self,
+        index: usize,
+        settled: i64,
+        late_panes: u32,
+        late_micros: i64,
+    ) -> Result<(), EngineError> {
+        const WALKS_PER_SPAN: i64 = 8;
+        let window = &self.plan.windows[index];
+        let span = window.panes_micros(late_panes).max(late_micros);
+        let horizon = settled.saturating_sub(span);
+        for lane in self.lanes.iter_mut().filter(|lane| lane.window == index) {
+            if horizon > lane.horizon().saturating_add(span / WALKS_PER_SPAN) {
+                let definition = lane.members.first().map_or(0, |member| member.definition);
+                lane.expire(window, horizon).map_err(|source| overflow(&self.plan, definition, source))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is to be read of the published rows, the last revision of each,
+    /// before [`Engine::restate_expired`]; empty when nothing late has come.
+    pub fn expired_ranges(&self) -> Vec<PublishedRange> {
+        let mut ranges = Vec::new();
+        for lane in self.lanes.iter().filter(|lane| lane.has_expired_changes()) {
+            let window = &self.plan.windows[lane.window];
+            for (kpi, member) in lane.members.iter().enumerate() {
+                let Some((after, to)) = lane.expired_range(window, kpi) else { continue };
+                ranges.push(PublishedRange {
+                    fingerprint: Arc::clone(&self.plan.definitions[member.definition].fingerprint),
+                    window: Arc::clone(&window.name),
+                    grouping_set: self.set_name(lane.set),
+                    after,
+                    to,
+                });
+            }
+        }
+        ranges
+    }
+
+    /// Restates what late changes touch where the panes are gone. `rows` hold
+    /// the published rows of [`Engine::expired_ranges`], in any order; others
+    /// do no harm, and of several revisions the last one tells.
+    ///
+    /// # Errors
+    /// [`EngineError::Overflow`]; the engine is then unusable.
+    pub fn restate_expired(&mut self, rows: &[RecordBatch]) -> Result<Vec<KpiRow>, EngineError> {
+        let mut published = Published::new();
+        rows.iter().for_each(|batch| self.collect_published(batch, &mut published));
+        let mut restated = Vec::new();
+        let none = BTreeMap::new();
+        for at in 0..self.lanes.len() {
+            for kpi in 0..self.lanes[at].members.len() {
+                let definition = self.lanes[at].members[kpi].definition;
+                for (group, changes) in self.lanes[at].drain_expired(kpi) {
+                    let lane = &self.lanes[at];
+                    let window = &self.plan.windows[lane.window];
+                    let rows = published.get(&Series { lane: at, kpi, group }).unwrap_or(&none);
+                    let rows = lane.restate_expired(window, kpi, group, &changes, rows);
+                    let rows = rows.map_err(|source| overflow(&self.plan, definition, source))?;
+                    restated.extend(rows.into_iter().map(|row| {
+                        let over = self.finer_is_over(at, kpi, row.end);
+                        self.kpi_row(at, row, false, over)
+                    }));
+                }
+            }
+        }
+        Ok(restated)
+    }
+
+    fn collect_published(&self, batch: &RecordBatch, published: &mut Published) {
+        let text = |name: &str| batch[name].as_string::<i32>();
+        let (fingerprint, window, set) = (text("fingerprint"), text("window_name"), text("grouping_set"));
+        let end = batch["window_end"].as_primitive::<TimestampMicrosecondType>();
+        let revision = batch["revision"].as_primitive::<Int64Type>();
+        let moments = Moments::of(batch);
+        for row in 0..batch.num_rows() {
+            let Some((lane, kpi)) = self.member(fingerprint.value(row), window.value(row), set.value(row)) else {
+                continue;
+            };
+            let Some(group) = self.published_group(lane, batch, row) else { continue };
+            let is_ratio = self.plan.definitions[self.lanes[lane].members[kpi].definition].metric.base_measure().is_some();
+            let found = PublishedRow {
+                revision: u32::try_from(revision.value(row)).unwrap_or(u32::MAX),
+                sums: moments.sums(row, is_ratio),
+            };
+            let series = published.entry(Series { lane, kpi, group }).or_default();
+            let held = series.entry(end.value(row)).or_insert(found);
+            if held.revision < found.revision {
+                *held = found;
+            }
+        }
+    }
+
+    fn member(&self, fingerprint: &str, window: &str, set: &str) -> Option<(usize, usize)> {
+        self.lanes.iter().enumerate().find_map(|(at, lane)| {
+            if !lane.has_expired_changes()
+                || *self.plan.windows[lane.window].name != *window
+                || self.set_name(lane.set) != set
+            {
+                return None;
+            }
+            let is = |definition: usize| *self.plan.definitions[definition].fingerprint == *fingerprint;
+            lane.members.iter().position(|member| is(member.definition)).map(|kpi| (at, kpi))
+        })
+    }
+
+    fn published_group(&self, lane: usize, batch: &RecordBatch, row: usize) -> Option<u32> {
+        let set = self.lanes[lane].set;
+        let value = |dimension: &usize| {
+            let column = batch.column_by_name(&self.plan.dimensions[*dimension])?.as_string::<i32>();
+            Some(if column.is_valid(row) { column.value(row) } else { "" })
+        };
+        let values = self.plan.grouping_sets[set].iter().map(value).collect::<Option<Vec<_>>>()?;
+        self.groups().find(set, &values)
+    }
+}
+
+/// The exact moments of published rows.
+struct Moments<'a> {
+    numerator: &'a Decimal128Array,
+    denominator: &'a Decimal128Array,
+    w: &'a Decimal128Array,
+    wx: &'a Decimal128Array,
+    n: &'a Int64Array,
+    numerator_n: &'a Int64Array,
+    squares: [&'a StringArray; 3],
+}
+
+impl Moments<'_> {
+    fn of(batch: &RecordBatch) -> Moments<'_> {
+        let decimal = |name: &str| batch[name].as_primitive::<Decimal128Type>();
+        let integer = |name: &str| batch[name].as_primitive::<Int64Type>();
+        let text = |name: &str| batch[name].as_string::<i32>();
+        Moments {
+            numerator: decimal("numerator"),
+            denominator: decimal("denominator"),
+            w: decimal("sum_w"),
+            wx: decimal("sum_wx"),
+            n: integer("n"),
+            numerator_n: integer("numerator_n"),
+            squares: [text("sum_w2"), text("sum_w2x"), text("sum_w2x2")],
+        }
+    }
+
+    fn sums(&self, row: usize, is_ratio: bool) -> Sums {
+        let [ww, wwx, wwxx] = self.squares.map(|column| digits(column.value(row)));
+        let moments = Sums { w: self.w.value(row), ww: ww.as_i128(), wwx, wwxx, ..Sums::default() };
+        if is_ratio {
+            let (wx, base) = (self.numerator.value(row), self.denominator.value(row));
+            return Sums { n: self.numerator_n.value(row), base_n: self.n.value(row), wx, base, ..moments };
+        }
+        Sums { n: self.n.value(row), wx: self.wx.value(row), ..moments }
+    }
+}
+
+/// The integer that a decimal text is made of.
+fn digits(text: &str) -> i256 {
+    i256::from_string(&text.replace('.', "")).unwrap_or(i256::ZERO)
+}
