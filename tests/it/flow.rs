@@ -6,7 +6,7 @@ use crate::place::{LIMIT, Place, brokers};
 
 #[test]
 fn a_stream_with_every_trouble_and_a_stop_in_the_middle_equals_the_oracle() {
-    let place = Place::new("whole");
+    let place = Place::with("whole", &brokers(), "time: data\nlate_panes: 2");
     let mut generating = place.generate("whole", 4000, &["--seed", "11", "--rate", "1500"]).unwrap();
     let mut first = place.program.start("first", &["run"]).unwrap();
     place.wait_for_rows(500);
@@ -19,6 +19,24 @@ fn a_stream_with_every_trouble_and_a_stop_in_the_middle_equals_the_oracle() {
     place.check_conservation();
     place.check_audit();
     place.check_oracle();
+}
+
+#[test]
+fn events_months_late_restate_every_window_they_touch() {
+    let place = Place::with("late", &brokers(), "time: data\nlate_panes: 2");
+    place.generate_all("late", 1200, &["--seed", "21"]);
+    place.run_to_the_end();
+    std::fs::rename(place.path().join("truth.jsonl"), place.path().join("first.jsonl")).unwrap();
+    // From 300 days before the first of those to their last days.
+    place.generate_all("late", 300, &["--seed", "22", "--start", "2025-11-25T14:13:20Z", "--days", "328"]);
+    place.run_to_the_end();
+    let truth = ["first.jsonl", "truth.jsonl"].map(|file| std::fs::read_to_string(place.path().join(file)).unwrap());
+    std::fs::write(place.path().join("truth.jsonl"), truth.concat()).unwrap();
+    place.check_conservation();
+    place.check_audit();
+    place.check_oracle();
+    let late = "select count(distinct window_name) from kpi_current where revision > 1 and reason = 'late'";
+    assert_eq!(place.number(late), place.number("select count(distinct window_name) from kpi_current"));
 }
 
 #[test]

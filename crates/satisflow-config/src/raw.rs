@@ -38,6 +38,10 @@ pub struct RawConfig {
     #[serde(default)]
     #[schemars(extend("default" = 10000))]
     pub idle_after_ms: Option<u32>,
+    /// Panes that a window keeps in memory behind what is published; later events are restated from the lake.
+    #[serde(default)]
+    #[schemars(extend("default" = 100))]
+    pub late_panes: Option<u32>,
     /// Limits of one record.
     #[serde(default)]
     pub limits: RawLimits,

@@ -63,6 +63,8 @@ pub struct Config {
     pub allowed_lateness_micros: i64,
     /// How long a partition must stand at its end to be idle.
     pub idle_after: Duration,
+    /// Panes that a window keeps in memory behind what is published.
+    pub late_panes: u32,
     /// Limits of one record.
     pub limits: Limits,
     /// PostgreSQL listener.
@@ -139,6 +141,7 @@ impl Resolver<'_> {
             },
             allowed_lateness_micros: i64::from(raw.allowed_lateness_ms.unwrap_or(60_000)) * 1000,
             idle_after: millis(raw.idle_after_ms, 10_000),
+            late_panes: raw.late_panes.unwrap_or(100),
             limits: limits(&raw.limits),
             sql_listen: self.listen("/sql/listen", raw.sql.listen.as_deref(), "127.0.0.1:5433"),
             connections_max: size(raw.sql.connections_max, 64),

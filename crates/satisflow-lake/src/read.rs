@@ -73,12 +73,12 @@ impl Lake {
         Ok(found)
     }
 
-    /// `kpis` in the newest state.
+    /// Rows of `kpis` in the newest state that meet a condition.
     ///
     /// # Errors
     /// As for [`Lake::read_accepted`].
-    pub async fn read_kpis(&self) -> Result<SendableRecordBatchStream, LakeError> {
-        read(&self.kpis.refreshed().await?, "kpis", None, &[]).await
+    pub async fn read_kpis(&self, condition: Expr) -> Result<SendableRecordBatchStream, LakeError> {
+        read(&self.kpis.refreshed().await?, "kpis", Some(condition), &[]).await
     }
 
     /// Tables of a session for the audit: `records` and `kpis`, `records` at a version.

@@ -27,6 +27,8 @@ pub struct PipelineMetrics {
     pub kpi_rows: IntCounter,
     /// KPI rows written again with another content.
     pub restatements: IntCounter,
+    /// Ranges of published rows read back for late events.
+    pub late_ranges: IntCounter,
     /// Version of `records` that is scored.
     pub scored_version: IntGauge,
     /// Windows that end before this are final, seconds since the epoch.
@@ -76,6 +78,10 @@ impl PipelineMetrics {
             scorer_queue: gauge("satisflow_scorer_queue_commits", "Commits waiting for the scorer.")?,
             kpi_rows: counter("satisflow_kpi_rows_total", "KPI rows written.")?,
             restatements: counter("satisflow_restatements_total", "KPI rows written again with other content.")?,
+            late_ranges: counter(
+                "satisflow_late_ranges_total",
+                "Ranges of published rows read back to restate events later than late_panes.",
+            )?,
             scored_version: gauge("satisflow_scored_version", "Version of records that is scored.")?,
             watermark_seconds: gauge(
                 "satisflow_watermark_timestamp_seconds",

@@ -20,10 +20,13 @@ use crate::live::SharedEngine;
 use crate::metrics::PipelineMetrics;
 use crate::watermark::Watermarks;
 
+mod late;
 mod rebuild;
 
 /// Transaction of `kpis` that every scorer's commit moves by one.
 const SEQUENCE: &str = "satisflow/score/sequence";
+/// Transaction of `kpis`: when the last rows were computed, µs.
+const COMPUTED: &str = "satisflow/score/computed";
 /// Rows of one commit, about; a longer publication is cut by event time.
 const ROWS_COMMIT_MAX: usize = 50_000;
 /// Publications advance by at most this much event time at once.
@@ -71,7 +74,17 @@ pub(crate) struct Scorer {
     records: Vec<DefinitionRecord>,
     recorded: (u64, Instant),
     last_computed: i64,
+    memory: Memory,
     role: Role,
+}
+
+/// How long panes are kept behind what is published: the longer of the two.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Memory {
+    /// Panes of each window.
+    pub(crate) late_panes: u32,
+    /// Event time, µs.
+    pub(crate) late_micros: i64,
 }
 
 impl Scorer {
@@ -81,6 +94,7 @@ impl Scorer {
         metrics: PipelineMetrics,
         watermarks: Watermarks,
         shared: SharedEngine,
+        memory: Memory,
     ) -> Result<Scorer, PipelineError> {
         Ok(Scorer {
             evaluator: Evaluator::new(&catalog)?,
@@ -96,6 +110,7 @@ impl Scorer {
             records: Vec::new(),
             recorded: (0, Instant::now()),
             last_computed: 0,
+            memory,
             role: Role::Active,
         })
     }
@@ -230,7 +245,7 @@ impl Scorer {
     }
 
     async fn publish_to(&mut self, target: &[Frontier], clock: i64, force: bool) -> Result<(), PipelineError> {
-        let mut rows: Vec<KpiRow> = Vec::new();
+        let mut rows: Vec<KpiRow> = self.restate_late().await?;
         loop {
             let (step, last) = self.next_step(target);
             rows.extend(self.shared.with(|engine| engine.advance(&step))?);
@@ -243,7 +258,7 @@ impl Scorer {
             }
             if last {
                 self.shared.with(|engine| engine.end_backfill());
-                return Ok(());
+                return self.forget();
             }
         }
     }
@@ -312,7 +327,7 @@ impl Scorer {
 
     /// What a commit puts on record.
     fn transactions(&self, records: &[DefinitionRecord], sequence: i64) -> BTreeMap<String, i64> {
-        let mut all = BTreeMap::from([(SEQUENCE.to_owned(), sequence)]);
+        let mut all = BTreeMap::from([(SEQUENCE.to_owned(), sequence), (COMPUTED.to_owned(), self.last_computed)]);
         all.insert(SCORE.to_owned(), i64::try_from(self.scored).unwrap_or(i64::MAX));
         for (definition, record) in self.catalog.plan.definitions.iter().zip(records) {
             let values = [(PUBLISHED, record.published), (CLOSED, record.closed), (BACKFILL, record.backfill)];

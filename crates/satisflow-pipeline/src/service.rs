@@ -20,7 +20,7 @@ use crate::collector::{Collector, Committed};
 use crate::error::PipelineError;
 use crate::live::{KpiGauges, LiveKpis, Now, SharedEngine};
 use crate::metrics::PipelineMetrics;
-use crate::scorer::Scorer;
+use crate::scorer::{Memory, Scorer};
 use crate::watermark::{WatermarkRules, Watermarks};
 
 /// The current time, µs since the epoch.
@@ -104,6 +104,8 @@ impl ServiceParts {
             idle_after: config.idle_after,
             holds: config.holds.clone(),
         };
+        let longest_hold = config.holds.values().max().map_or(0, Duration::as_micros);
+        let late_micros = i64::try_from(longest_hold).unwrap_or(i64::MAX);
         let topics = self.catalog.plan.definitions.iter().map(|definition| definition.topics.clone()).collect();
         Scorer::new(
             Arc::clone(&self.lake),
@@ -111,6 +113,7 @@ impl ServiceParts {
             self.metrics.clone(),
             Watermarks::new(rules, topics),
             self.shared.clone(),
+            Memory { late_panes: config.late_panes, late_micros },
         )
     }
 

@@ -4,11 +4,12 @@ use std::time::Instant;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use datafusion::prelude::{col, lit};
 use futures::TryStreamExt;
 use satisflow_kpi::{Engine, Frontier, Identities, RowKey, Status};
 use satisflow_lake::{BACKFILL, CLOSED, PUBLISHED, SCORE};
 
-use super::{DefinitionRecord, Role, Scorer};
+use super::{COMPUTED, DefinitionRecord, Memory, Role, Scorer};
 use crate::error::PipelineError;
 
 impl Scorer {
@@ -19,10 +20,14 @@ impl Scorer {
         self.identities = Identities::default();
         let scored = self.lake.kpi_transaction(SCORE).await?;
         self.scored = scored.and_then(|v| u64::try_from(v).ok()).unwrap_or(0);
+        self.last_computed = self.lake.kpi_transaction(COMPUTED).await?.unwrap_or(0).max(self.last_computed);
         self.shared.set(Some(Engine::new(self.catalog.plan.clone())));
+        self.read_records(scored.is_some()).await?;
+        self.begin()?;
         let events = self.replay_scored().await?;
-        self.resume_definitions(scored.is_some()).await?;
+        self.resume_definitions()?;
         self.restore_revisions().await?;
+        self.forget()?;
         self.recorded = (self.scored, Instant::now());
         self.role = Role::Active;
         tracing::info!(events, version = self.scored, elapsed = ?started.elapsed(), "the engine is built from the lake");
@@ -40,9 +45,9 @@ impl Scorer {
         Ok(events)
     }
 
-    /// A definition goes on where its own rows stop; one that has none, or whose
-    /// back-fill was interrupted, is computed from there.
-    async fn resume_definitions(&mut self, scored_before: bool) -> Result<(), PipelineError> {
+    /// Where each definition stands, as the lake has it on record. One that has
+    /// no rows is back-filled to where the furthest one stands.
+    async fn read_records(&mut self, scored_before: bool) -> Result<(), PipelineError> {
         self.records.clear();
         let definitions = self.catalog.plan.definitions.clone();
         for definition in &definitions {
@@ -56,7 +61,22 @@ impl Scorer {
                 record.backfill = furthest;
                 tracing::info!(kpi = %definition.name, "a new definition: its history is computed from the lake");
             }
-            let record = *record;
+        }
+        Ok(())
+    }
+
+    /// Of what is replayed only the panes are kept that would be now.
+    fn begin(&self) -> Result<(), PipelineError> {
+        let published: Vec<i64> = self.records.iter().map(|record| record.published.unwrap_or(i64::MIN)).collect();
+        let Memory { late_panes, late_micros } = self.memory;
+        Ok(self.shared.with(|engine| engine.begin_at(&published, late_panes, late_micros))?)
+    }
+
+    /// A definition goes on where its own rows stop; one that has none, or whose
+    /// back-fill was interrupted, is computed from there.
+    fn resume_definitions(&mut self) -> Result<(), PipelineError> {
+        for (index, definition) in self.catalog.plan.definitions.iter().enumerate() {
+            let record = self.records[index];
             self.shared.with(|engine| {
                 if record.backfill > record.published {
                     engine.mark_backfill(&definition.fingerprint);
@@ -79,7 +99,8 @@ impl Scorer {
     }
 
     async fn restore_revisions(&mut self) -> Result<(), PipelineError> {
-        let mut stream = self.lake.read_kpis().await?;
+        let tells = col("revision").gt(lit(1i64)).or(col("status").eq(lit(Status::Incomplete.as_str())));
+        let mut stream = self.lake.read_kpis(tells).await?;
         while let Some(batch) = stream.try_next().await? {
             self.shared.with(|engine| restore(engine, &batch));
         }
@@ -95,7 +116,7 @@ fn restore(engine: &mut Engine, rows: &RecordBatch) {
     let revision = rows["revision"].as_primitive::<Int64Type>();
     let end = rows["window_end"].as_primitive::<TimestampMicrosecondType>();
     let is_incomplete = |row: usize| status.value(row) == Status::Incomplete.as_str();
-    for row in (0..rows.num_rows()).filter(|row| revision.value(*row) > 1 || is_incomplete(*row)) {
+    for row in 0..rows.num_rows() {
         let names = set.value(row).split(',').filter(|name| !name.is_empty());
         let columns: Vec<_> =
             names.filter_map(|name| rows.column_by_name(name)).map(|c| c.as_string::<i32>().clone()).collect();

@@ -28,6 +28,9 @@ pub(crate) struct GenerateArgs {
     /// Days that event times are spread over.
     #[arg(long, default_value_t = 30)]
     days: u32,
+    /// Time of the first event, RFC 3339; without it 2026-09-21T14:13:20Z.
+    #[arg(long)]
+    start: Option<jiff::Timestamp>,
     /// Number of departments.
     #[arg(long, default_value_t = 8)]
     departments: usize,
@@ -50,12 +53,14 @@ pub(crate) struct GenerateArgs {
 
 impl GenerateArgs {
     fn config(&self) -> GenerateConfig {
+        let default = GenerateConfig::new(self.seed, self.events);
         let config = GenerateConfig {
+            start_micros: self.start.map_or(default.start_micros, jiff::Timestamp::as_microsecond),
             partitions: self.partitions.max(1),
             span_micros: i64::from(self.days) * 86_400_000_000,
             departments: self.departments,
             bytes: self.bytes,
-            ..GenerateConfig::new(self.seed, self.events)
+            ..default
         };
         if self.clean { config.clean() } else { config }
     }
