@@ -5,5 +5,6 @@ mod commands;
 mod drugs;
 mod flow;
 mod place;
+mod snapshots;
 mod sql;
 mod trouble;

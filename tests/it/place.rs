@@ -51,7 +51,8 @@ impl Place {
 
     pub fn configure(&self, file: &str, topic: &str, brokers: &str, more: &str, sql: u16, http: u16) {
         let text = format!(
-            "version: 1\nlake: {{ url: lake, flush_interval_ms: 200 }}\nkafka: {{ brokers: '{brokers}', group_id: {topic} }}\n\
+            "version: 1\nlake: {{ url: lake, flush_interval_ms: 200, snapshot_interval_secs: 1 }}\nkafka: {{ brokers: '{brokers}', group_id: {topic}, \
+             properties: {{ session.timeout.ms: 6000 }} }}\n\
              sources: [{{ topic: {topic} }}]\nidle_after_ms: 2000\nsql: {{ listen: '127.0.0.1:{sql}' }}\n\
              http: {{ listen: '127.0.0.1:{http}' }}\n{more}\n"
         );

@@ -75,6 +75,10 @@ pub struct RawLake {
     #[serde(default)]
     #[schemars(extend("default" = 300))]
     pub compact_interval_secs: Option<u32>,
+    /// The state of the KPIs is written this often, so that a start need not read every event, s; 0 never.
+    #[serde(default)]
+    #[schemars(extend("default" = 300))]
+    pub snapshot_interval_secs: Option<u32>,
     /// Size that files are merged to, bytes.
     #[serde(default)]
     #[schemars(extend("default" = 134217728))]

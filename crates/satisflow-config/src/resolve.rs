@@ -45,6 +45,8 @@ pub struct Config {
     pub flush: FlushLimits,
     /// How often small files are merged; `None` never.
     pub compact_interval: Option<Duration>,
+    /// How often the state of the KPIs is written; `None`: never.
+    pub snapshot_interval: Option<Duration>,
     /// Size that files are merged to.
     pub file_bytes_max: u64,
     /// How Kafka is reached.
@@ -120,7 +122,10 @@ impl Resolver<'_> {
         let kafka = raw.kafka.as_ref().map(|kafka| self.kafka(kafka, raw));
         let scales = Arc::new(self.scales(raw));
         let sources = self.sources(raw, &scales);
-        let compact = raw.lake.compact_interval_secs.unwrap_or(300);
+        let seconds = |value: Option<u32>| {
+            let seconds = u64::from(value.unwrap_or(300));
+            (seconds > 0).then(|| Duration::from_secs(seconds))
+        };
         Config {
             lake_url: self.place(&raw.lake.url),
             flush: FlushLimits {
@@ -128,7 +133,8 @@ impl Resolver<'_> {
                 rows_max: size(raw.lake.flush_rows_max, 200_000),
                 bytes_max: size(raw.lake.flush_bytes_max, 64 << 20),
             },
-            compact_interval: (compact > 0).then(|| Duration::from_secs(u64::from(compact))),
+            compact_interval: seconds(raw.lake.compact_interval_secs),
+            snapshot_interval: seconds(raw.lake.snapshot_interval_secs),
             file_bytes_max: u64::from(raw.lake.file_bytes_max.unwrap_or(128 << 20)).max(1),
             kafka,
             sources,

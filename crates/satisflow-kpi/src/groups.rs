@@ -33,6 +33,10 @@ impl Dimension {
         (0..array.len()).map(|row| self.code(if array.is_null(row) { NO_VALUE } else { array.value(row) })).collect()
     }
 
+    fn texts(&self) -> Vec<Cow<'_, str>> {
+        self.values.iter().map(|value| Cow::Borrowed(&**value)).collect()
+    }
+
     fn value(&self, code: u32) -> &Arc<str> {
         &self.values[code as usize]
     }
@@ -61,7 +65,8 @@ impl GroupSet {
 /// Values and groups in the order of their numbers.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct SeenGroups<'a> {
-    values: Vec<Cow<'a, [Arc<str>]>>,
+    #[serde(borrow)]
+    values: Vec<Vec<Cow<'a, str>>>,
     keys: Vec<Cow<'a, [Box<[u32]>]>>,
 }
 
@@ -105,7 +110,7 @@ impl Groups {
 
     /// Everything seen, to be numbered again in the same order.
     pub(crate) fn seen(&self) -> SeenGroups<'_> {
-        let values = self.dimensions.iter().map(|dimension| Cow::Borrowed(&dimension.values[..])).collect();
+        let values = self.dimensions.iter().map(Dimension::texts).collect();
         SeenGroups { values, keys: self.sets.iter().map(|set| Cow::Borrowed(&set.keys[..])).collect() }
     }
 

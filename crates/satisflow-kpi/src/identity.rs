@@ -58,7 +58,9 @@ const NOT_SEEN: u32 = u32::MAX;
 /// The identities of all accepted events.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Identities {
+    #[serde(with = "crate::snapshot::pairs")]
     entries: AHashMap<u128, Entry>,
+    #[serde(with = "crate::snapshot::named")]
     partitions: Vec<(Arc<str>, i32)>,
 }
 

@@ -26,6 +26,7 @@ pub(crate) struct Shift {
 /// Candidates by key, each list sorted.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct FirstPerKey {
+    #[serde(with = "crate::snapshot::pairs")]
     keys: AHashMap<Box<str>, Vec<Candidate>>,
 }
 

@@ -56,6 +56,7 @@ pub(crate) struct Member {
     pub(crate) frontier: i64,
     /// Most groups of one end.
     groups_max: usize,
+    #[serde(with = "crate::snapshot::pairs")]
     changes: AHashMap<u32, Vec<Change>>,
     /// What changed at ends whose panes are gone, by group.
     expired: BTreeMap<u32, Vec<Change>>,

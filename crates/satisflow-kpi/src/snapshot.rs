@@ -106,3 +106,45 @@ fn decode<'a, T: Deserialize<'a>>(frame: &'a [u8]) -> Result<T, SnapshotError> {
         (_, rest) => Err(SnapshotError::Damaged(format!("{} bytes too many", rest.len()))),
     }
 }
+
+/// A map as its pairs.
+pub(crate) mod pairs {
+    use std::hash::Hash;
+
+    use ahash::AHashMap;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(crate) fn serialize<K, V, S>(map: &AHashMap<K, V>, serializer: S) -> Result<S::Ok, S::Error>
+    where
+        K: Serialize,
+        V: Serialize,
+        S: Serializer,
+    {
+        serializer.collect_seq(map)
+    }
+
+    pub(crate) fn deserialize<'de, K, V, D>(deserializer: D) -> Result<AHashMap<K, V>, D::Error>
+    where
+        K: Deserialize<'de> + Eq + Hash,
+        V: Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        Vec::<(K, V)>::deserialize(deserializer).map(|pairs| pairs.into_iter().collect())
+    }
+}
+
+/// Partitions by the names of their topics.
+pub(crate) mod named {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(all: &[(Arc<str>, i32)], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(all.iter().map(|(topic, partition)| (&**topic, *partition)))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(Arc<str>, i32)>, D::Error> {
+        let all = Vec::<(String, i32)>::deserialize(deserializer)?;
+        Ok(all.into_iter().map(|(topic, partition)| (topic.into(), partition)).collect())
+    }
+}

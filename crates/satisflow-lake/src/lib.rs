@@ -14,6 +14,7 @@ mod live;
 mod maintain;
 mod position;
 mod read;
+mod snapshots;
 mod table;
 
 pub use commit::{KpisCommit, RecordsCommit};

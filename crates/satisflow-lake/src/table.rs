@@ -118,6 +118,11 @@ impl Table {
         self.state.lock().await.table.clone()
     }
 
+    /// The objects of the table's folder.
+    pub(crate) async fn store(&self) -> Arc<dyn ObjectStore> {
+        self.state.lock().await.table.object_store()
+    }
+
     pub(crate) async fn transaction(&self, table: &DeltaTable, id: &str) -> Result<Option<i64>, LakeError> {
         let snapshot = table.snapshot().map_err(LakeError::delta(self.name))?;
         let found = snapshot.snapshot().transaction_version(table.log_store().as_ref(), id).await;

@@ -29,6 +29,10 @@ pub struct PipelineMetrics {
     pub restatements: IntCounter,
     /// Ranges of published rows read back for late events.
     pub late_ranges: IntCounter,
+    /// Duration of writing a snapshot.
+    pub snapshot_seconds: Histogram,
+    /// Size of the last snapshot.
+    pub snapshot_bytes: IntGauge,
     /// Version of `records` that is scored.
     pub scored_version: IntGauge,
     /// Windows that end before this are final, seconds since the epoch.
@@ -82,6 +86,8 @@ impl PipelineMetrics {
                 "satisflow_late_ranges_total",
                 "Ranges of published rows read back to restate events later than late_panes.",
             )?,
+            snapshot_seconds: seconds("satisflow_snapshot_seconds", "Duration of writing a snapshot.")?,
+            snapshot_bytes: gauge("satisflow_snapshot_bytes", "Size of the last snapshot.")?,
             scored_version: gauge("satisflow_scored_version", "Version of records that is scored.")?,
             watermark_seconds: gauge(
                 "satisflow_watermark_timestamp_seconds",

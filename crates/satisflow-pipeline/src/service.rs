@@ -113,7 +113,7 @@ impl ServiceParts {
             self.metrics.clone(),
             Watermarks::new(rules, topics),
             self.shared.clone(),
-            Memory { late_panes: config.late_panes, late_micros },
+            Memory { late_panes: config.late_panes, late_micros, snapshot_interval: config.snapshot_interval },
         )
     }
 
@@ -378,6 +378,7 @@ async fn work(scorer: &mut Scorer, parts: &ServiceParts, look: bool) -> Result<(
         scorer.catch_up().await?;
     }
     scorer.publish((parts.clock)()).await?;
+    scorer.save(false).await;
     parts.metrics.complete.set(i64::from(scorer.is_active()));
     Ok(())
 }
@@ -411,5 +412,11 @@ async fn finish(scorer: &mut Scorer, close: bool, parts: &ServiceParts) -> Resul
     }
     scorer.catch_up().await?;
     let clock = (parts.clock)();
-    if close { scorer.close(clock).await } else { scorer.record(clock).await }
+    if close {
+        scorer.close(clock).await?;
+    } else {
+        scorer.record(clock).await?;
+    }
+    scorer.save(true).await;
+    Ok(())
 }
