@@ -98,6 +98,17 @@ impl SourceContext {
         gaps.into_iter().for_each(|gap| self.send(gap));
     }
 
+    /// Reads a partition that is assigned from the lake's position again.
+    pub(crate) fn assign_again(&self, consumer: &BaseConsumer<Self>, key: &Partition) -> Result<(), String> {
+        let (from, gap) = self.start(consumer, key)?;
+        // What was read before it comes before it.
+        self.hand_over();
+        lost::assign_again(consumer, key, from).map_err(|error| error.to_string())?;
+        self.send(SourceEvent::Assigned(vec![key.clone()]));
+        gap.into_iter().for_each(|gap| self.send(gap));
+        Ok(())
+    }
+
     /// Adds a partition to a list that is about to be assigned.
     pub(crate) fn begin(&self, list: &mut TopicPartitionList, key: &Partition, from: Option<i64>) {
         let added = list.add_partition_offset(&key.0, key.1, from.map_or(Offset::Beginning, Offset::Offset));

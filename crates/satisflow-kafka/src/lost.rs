@@ -133,7 +133,7 @@ fn read_to(consumer: &BaseConsumer<SourceContext>, key: &Partition) -> Result<Op
 }
 
 /// The client seeks only in partitions that it reads: this one starts anew.
-fn assign_again(
+pub(crate) fn assign_again(
     consumer: &BaseConsumer<SourceContext>,
     key: &Partition,
     from: Option<i64>,

@@ -16,7 +16,7 @@ use crate::KafkaError;
 use crate::batch::PolledBatch;
 use crate::config::{self, KafkaConfig};
 use crate::context::{PartitionProgress, SourceContext};
-use crate::lost::Lost;
+use crate::lost::{Lost, Partition};
 
 /// Batches on their way, at most; bytes are limited beside.
 const EVENTS_MAX: usize = 256;
@@ -25,6 +25,8 @@ const BATCHES_IN_BUFFER: usize = 8;
 const POLL: Duration = Duration::from_millis(50);
 /// How long the group may take to let this member go.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Before a partition is read again: the group may take it away in the meantime.
+const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
 const REPEAT_WARNING: Duration = Duration::from_secs(10);
 
 /// Where partitions are to be read from.
@@ -67,11 +69,19 @@ pub enum SourceEvent {
     Failed(String),
 }
 
+/// What the poll thread is asked for.
+enum Wish {
+    /// Positions that are committed in the lake, for lag tools.
+    Hint(Vec<(String, i32, i64)>),
+    /// To read a partition from the lake's position again.
+    Again(Partition),
+}
+
 /// A running source.
 pub struct KafkaSource {
     thread: JoinHandle<()>,
     events: Receiver<SourceEvent>,
-    commits: std::sync::mpsc::Sender<Vec<(String, i32, i64)>>,
+    wishes: std::sync::mpsc::Sender<Wish>,
     held: Arc<AtomicUsize>,
     pauses: Arc<AtomicUsize>,
 }
@@ -104,7 +114,7 @@ impl KafkaSource {
         let consumer: BaseConsumer<SourceContext> = config::consumer(&config)?.create_with_context(context)?;
         let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics)?;
-        let (commits, hints) = std::sync::mpsc::channel();
+        let (wishes, wished) = std::sync::mpsc::channel();
         let (held, pauses) = (Arc::clone(&gauge), Arc::new(AtomicUsize::new(0)));
         let counted = Arc::clone(&pauses);
         let poller = Poller {
@@ -113,7 +123,8 @@ impl KafkaSource {
             sender,
             gauge,
             stop,
-            hints,
+            wished,
+            again: BTreeMap::new(),
             warned: None,
             paused: None,
             pauses: counted,
@@ -121,7 +132,7 @@ impl KafkaSource {
         };
         let thread = std::thread::Builder::new().name("kafka-poll".to_owned());
         let thread = thread.spawn(move || poller.run()).map_err(KafkaError::Thread)?;
-        Ok(KafkaSource { thread, events, commits, held, pauses })
+        Ok(KafkaSource { thread, events, wishes, held, pauses })
     }
 
     /// The next event; `None` when the source has stopped.
@@ -132,7 +143,15 @@ impl KafkaSource {
     /// Tells Kafka what is committed in the lake: a hint for lag tools.
     pub fn commit_hint(&self, positions: Vec<(String, i32, i64)>) {
         // The thread may have ended; a hint is then of no use.
-        let _ = self.commits.send(positions);
+        let _ = self.wishes.send(Wish::Hint(positions));
+    }
+
+    /// Asks for a partition, whose records could not be committed, to be read
+    /// again from the lake's position, if it is still assigned a second later.
+    /// [`SourceEvent::Assigned`] says from when on.
+    pub fn read_again(&self, topic: &str, partition: i32) {
+        // The thread may have ended; nothing is read again then.
+        let _ = self.wishes.send(Wish::Again((topic.to_owned(), partition)));
     }
 
     /// Bytes polled and not yet dropped by their taker, with a little for each record.
@@ -160,7 +179,9 @@ struct Poller {
     sender: Sender<SourceEvent>,
     gauge: Arc<AtomicUsize>,
     stop: CancellationToken,
-    hints: std::sync::mpsc::Receiver<Vec<(String, i32, i64)>>,
+    wished: std::sync::mpsc::Receiver<Wish>,
+    /// Partitions to be read again, and when.
+    again: BTreeMap<Partition, Instant>,
     warned: Option<Instant>,
     /// While paused: the number of assignments that the pause covers.
     paused: Option<usize>,
@@ -186,7 +207,8 @@ impl Poller {
         let mut started = Instant::now();
         while !self.stop.is_cancelled() && !self.sender.is_closed() {
             self.press_back();
-            self.forward_hints();
+            self.take_wishes();
+            self.read_again();
             self.recover();
             let gathered = self.poll_once();
             if gathered.rows == 0 {
@@ -206,14 +228,14 @@ impl Poller {
     }
 
     /// Leaving revokes everything, which is flushed on the way out.
-    fn leave(self) {
-        self.forward_hints();
+    fn leave(mut self) {
+        self.take_wishes();
         self.consumer.context().outside.store(false, Ordering::Relaxed);
         self.consumer.unsubscribe();
         self.poll_until(self.config.revoke_timeout, |consumer| {
             consumer.assignment().is_ok_and(|list| list.count() == 0)
         });
-        self.forward_hints();
+        self.take_wishes();
         // A client that is closed before it has told the group so keeps its place:
         // the next one would wait for the end of its session, 45 seconds.
         self.poll_until(LEAVE_TIMEOUT, |consumer| consumer.context().outside.load(Ordering::Relaxed));
@@ -331,14 +353,39 @@ impl Poller {
         Ok(())
     }
 
-    fn forward_hints(&self) {
-        let latest: BTreeMap<(String, i32), i64> =
-            self.hints.try_iter().flatten().map(|(topic, partition, offset)| ((topic, partition), offset)).collect();
-        if latest.is_empty() {
-            return;
+    fn take_wishes(&mut self) {
+        let mut latest: BTreeMap<Partition, i64> = BTreeMap::new();
+        for wish in self.wished.try_iter() {
+            match wish {
+                Wish::Hint(hint) => {
+                    latest.extend(hint.into_iter().map(|(topic, partition, offset)| ((topic, partition), offset)));
+                }
+                Wish::Again(key) => _ = self.again.insert(key, Instant::now() + READ_AGAIN_AFTER),
+            }
         }
+        if !latest.is_empty() {
+            self.forward_hints(&latest);
+        }
+    }
+
+    /// Partitions that are still this member's are read from the lake's position again.
+    fn read_again(&mut self) {
+        let now = Instant::now();
+        let due: Vec<Partition> = self.again.iter().filter(|(_, at)| **at <= now).map(|(key, _)| key.clone()).collect();
+        for key in due {
+            self.again.remove(&key);
+            if self.consumer.context().starts().contains_key(&key)
+                && let Err(error) = self.consumer.context().assign_again(&self.consumer, &key)
+            {
+                self.warn(&format!("partition {} of topic {} can't be read again: {error}", key.1, key.0));
+                self.again.insert(key, now + READ_AGAIN_AFTER);
+            }
+        }
+    }
+
+    fn forward_hints(&self, latest: &BTreeMap<Partition, i64>) {
         let mut list = TopicPartitionList::new();
-        for ((topic, partition), offset) in &latest {
+        for ((topic, partition), offset) in latest {
             let added = list.add_partition_offset(topic, *partition, rdkafka::Offset::Offset(*offset));
             debug_assert!(added.is_ok(), "an offset of the lake is a valid offset");
         }

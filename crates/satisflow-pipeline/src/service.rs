@@ -285,14 +285,18 @@ impl Service {
         // says that they were passed, to lag tools and to another process's scorer.
         let passed = progress.iter().filter(|p| p.at_end && self.collector.is_settled(&p.topic, p.partition));
         source.commit_hint(passed.map(|p| (p.topic.clone(), p.partition, p.end)).collect());
-        if self.at_end.progress(&progress) && self.exit_at_end {
+        if self.at_end.progress(&progress) && self.exit_at_end && !self.collector.has_lost() {
             self.stop.cancel();
         }
         self.tell(ScorerInput::Progress(progress)).await
     }
 
     async fn flush(&mut self, source: &KafkaSource) -> Result<(), PipelineError> {
-        let Some(committed) = self.collector.flush().await? else { return Ok(()) };
+        let committed = self.collector.flush().await?;
+        for (topic, partition) in self.collector.take_newly_lost() {
+            source.read_again(&topic, partition);
+        }
+        let Some(committed) = committed else { return Ok(()) };
         source.commit_hint(committed.positions.iter().map(|((t, p), offset)| (t.clone(), *p, *offset)).collect());
         self.tell(ScorerInput::Committed(committed)).await
     }

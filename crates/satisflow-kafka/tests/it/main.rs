@@ -230,3 +230,29 @@ async fn partitions_that_can_not_be_read_do_not_keep_the_source_from_stopping() 
         assert_eq!(taken.failed[0], "partition 0 is refused");
     }
 }
+
+/// The lake stands here, whatever was read.
+struct At(i64);
+
+impl PositionSource for At {
+    fn position(&self, _: &str, _: i32) -> Result<Option<i64>, String> {
+        Ok(Some(self.0))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_could_not_be_committed_is_read_from_the_lakes_position_again() {
+    let broker = EmbeddedBroker::start("again", 1).unwrap();
+    produce(&broker, "again", 1, 10);
+    let mut taker = Taker::start_at(config(&broker, "again", 1 << 20), Arc::new(At(5)));
+    while taker.taken() < 5 {
+        taker.take().await;
+    }
+    taker.source.read_again("again", 0);
+    taker.source.read_again("again", 7);
+    while taker.taken() < 10 {
+        taker.take().await;
+    }
+    let taken = taker.finish().await;
+    assert_eq!(taken.offsets[&0], (5..10).chain(5..10).collect::<Vec<_>>());
+}
