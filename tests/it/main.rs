@@ -6,4 +6,5 @@ mod drugs;
 mod flow;
 mod place;
 mod sql;
+mod store;
 mod trouble;

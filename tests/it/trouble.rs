@@ -2,6 +2,7 @@
 
 mod lost;
 mod records;
+mod recreated;
 mod secured;
 
 use std::net::TcpListener;
@@ -11,7 +12,7 @@ use satisflow_testkit::{Admin, Kafka, wait_for};
 use crate::place::{LIMIT, Place, brokers};
 
 /// Adds settings to the `kafka` section of a place's configuration.
-fn kafka_settings(place: &Place, more: &str) {
+pub fn kafka_settings(place: &Place, more: &str) {
     let file = place.path().join("satisflow.yaml");
     let text = std::fs::read_to_string(&file).unwrap();
     let changed = text.replacen(" }\nsources:", &format!(", {more} }}\nsources:"), 1);
@@ -20,7 +21,7 @@ fn kafka_settings(place: &Place, more: &str) {
 }
 
 /// Good events with ids `<prefix>-0` and so on.
-fn events(prefix: &str, count: usize) -> Vec<String> {
+pub fn events(prefix: &str, count: usize) -> Vec<String> {
     let event = |number| {
         let event = serde_json::json!({
             "event_id": format!("{prefix}-{number}"), "event_time": "2026-09-21T14:13:18Z", "kind": "rating",

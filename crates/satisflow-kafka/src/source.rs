@@ -17,6 +17,7 @@ use crate::batch::PolledBatch;
 use crate::config::{self, KafkaConfig};
 use crate::context::{PartitionProgress, SourceContext};
 use crate::lost::Lost;
+use crate::same::LastRecord;
 
 /// Batches on their way, at most; bytes are limited beside.
 const EVENTS_MAX: usize = 256;
@@ -34,6 +35,14 @@ pub trait PositionSource: Send + Sync {
     /// # Errors
     /// A message when it can't be told; the partition is not read then.
     fn position(&self, topic: &str, partition: i32) -> Result<Option<i64>, String>;
+
+    /// The last record before a position, to know a topic again by; `None` when there is none.
+    ///
+    /// # Errors
+    /// A message when it can't be told; the partition is not read then.
+    fn last_record(&self, _topic: &str, _partition: i32, _position: i64) -> Result<Option<LastRecord>, String> {
+        Ok(None)
+    }
 }
 
 /// What the poll thread tells.
@@ -67,13 +76,37 @@ pub enum SourceEvent {
     Failed(String),
 }
 
+/// What is on its way from the poll thread to its taker; to be looked at from anywhere.
+#[derive(Debug, Clone, Default)]
+pub struct SourceLoad {
+    held: Arc<AtomicUsize>,
+    pauses: Arc<AtomicUsize>,
+    paused: Arc<AtomicBool>,
+}
+
+impl SourceLoad {
+    /// Bytes polled and not yet dropped by their taker, with a little for each record.
+    pub fn held_bytes(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// How often partitions were paused because too much was on its way.
+    pub fn pauses(&self) -> usize {
+        self.pauses.load(Ordering::Relaxed)
+    }
+
+    /// Whether they are paused now.
+    pub fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Relaxed)
+    }
+}
+
 /// A running source.
 pub struct KafkaSource {
     thread: JoinHandle<()>,
     events: Receiver<SourceEvent>,
     commits: std::sync::mpsc::Sender<Vec<(String, i32, i64)>>,
-    held: Arc<AtomicUsize>,
-    pauses: Arc<AtomicUsize>,
+    load: SourceLoad,
 }
 
 impl KafkaSource {
@@ -88,9 +121,11 @@ impl KafkaSource {
         stop: CancellationToken,
     ) -> Result<KafkaSource, KafkaError> {
         let (sender, events) = channel(EVENTS_MAX);
-        let gauge = Arc::new(AtomicUsize::new(0));
+        let load = SourceLoad::default();
+        let gauge = Arc::clone(&load.held);
         let context = SourceContext {
             positions,
+            probe: config::probe(&config)?,
             sender: sender.clone(),
             gathering: Mutex::new(PolledBatch::new(Arc::clone(&gauge))),
             gauge: Arc::clone(&gauge),
@@ -105,23 +140,20 @@ impl KafkaSource {
         let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics)?;
         let (commits, hints) = std::sync::mpsc::channel();
-        let (held, pauses) = (Arc::clone(&gauge), Arc::new(AtomicUsize::new(0)));
-        let counted = Arc::clone(&pauses);
         let poller = Poller {
             config,
             consumer,
             sender,
-            gauge,
+            load: load.clone(),
             stop,
             hints,
             warned: None,
             paused: None,
-            pauses: counted,
             lost: Lost::default(),
         };
         let thread = std::thread::Builder::new().name("kafka-poll".to_owned());
         let thread = thread.spawn(move || poller.run()).map_err(KafkaError::Thread)?;
-        Ok(KafkaSource { thread, events, commits, held, pauses })
+        Ok(KafkaSource { thread, events, commits, load })
     }
 
     /// The next event; `None` when the source has stopped.
@@ -135,14 +167,9 @@ impl KafkaSource {
         let _ = self.commits.send(positions);
     }
 
-    /// Bytes polled and not yet dropped by their taker, with a little for each record.
-    pub fn held_bytes(&self) -> usize {
-        self.held.load(Ordering::Relaxed)
-    }
-
-    /// How often partitions were paused because too much was on its way.
-    pub fn pauses(&self) -> usize {
-        self.pauses.load(Ordering::Relaxed)
+    /// What is on its way.
+    pub fn load(&self) -> SourceLoad {
+        self.load.clone()
     }
 
     /// Waits until the thread has left the group; call it when `next` gave `None`.
@@ -158,13 +185,12 @@ struct Poller {
     config: KafkaConfig,
     consumer: BaseConsumer<SourceContext>,
     sender: Sender<SourceEvent>,
-    gauge: Arc<AtomicUsize>,
+    load: SourceLoad,
     stop: CancellationToken,
     hints: std::sync::mpsc::Receiver<Vec<(String, i32, i64)>>,
     warned: Option<Instant>,
     /// While paused: the number of assignments that the pause covers.
     paused: Option<usize>,
-    pauses: Arc<AtomicUsize>,
     lost: Lost,
 }
 
@@ -295,7 +321,7 @@ impl Poller {
     /// Pauses every partition while too much is on its way. Partitions that
     /// come in meanwhile are paused too.
     fn press_back(&mut self) {
-        let held = self.gauge.load(Ordering::Relaxed);
+        let held = self.load.held_bytes();
         let high = held > self.config.buffer_bytes_max || !self.has_room();
         let low = held <= self.config.buffer_bytes_max / 2 && self.has_room();
         let assignments = self.consumer.context().assignments.load(Ordering::Relaxed);
@@ -318,8 +344,9 @@ impl Poller {
     fn pause(&mut self, assignments: usize) -> Result<(), ClientError> {
         self.consumer.pause(&self.consumer.assignment()?)?;
         if self.paused.replace(assignments).is_none() {
-            self.pauses.fetch_add(1, Ordering::Relaxed);
-            tracing::debug!(held = self.gauge.load(Ordering::Relaxed), "paused: too much is on its way");
+            self.load.pauses.fetch_add(1, Ordering::Relaxed);
+            self.load.paused.store(true, Ordering::Relaxed);
+            tracing::debug!(held = self.load.held_bytes(), "paused: too much is on its way");
         }
         Ok(())
     }
@@ -327,6 +354,7 @@ impl Poller {
     fn resume(&mut self) -> Result<(), ClientError> {
         self.consumer.resume(&self.consumer.assignment()?)?;
         self.paused = None;
+        self.load.paused.store(false, Ordering::Relaxed);
         tracing::debug!("resumed");
         Ok(())
     }

@@ -14,6 +14,7 @@ mod live;
 mod maintain;
 mod position;
 mod read;
+mod store;
 mod table;
 
 pub use commit::{KpisCommit, RecordsCommit};
@@ -22,6 +23,7 @@ pub use lake::{Lake, LakeOptions};
 pub use live::{LatestTable, LiveRecords};
 pub use maintain::Maintenance;
 pub use position::{Positions, position_id};
+pub use store::{STORE_OPTIONS, StoreOptions, store_of};
 
 /// Transaction of `kpis`: the version of `records` that is scored.
 pub const SCORE: &str = "satisflow/score";

@@ -121,8 +121,8 @@ impl Kafka {
     }
 }
 
-/// A broker that all tests share is never dropped: a watcher ends it with them.
-fn end_with_this_process(broker: u32) -> Result<()> {
+/// A server that all tests share is never dropped: a watcher ends it with them.
+pub(crate) fn end_with_this_process(broker: u32) -> Result<()> {
     let test = std::process::id();
     let watch = format!("while kill -0 {test} && kill -0 {broker}; do sleep 1; done; kill -9 {broker}");
     Command::new("sh").args(["-c", &watch]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;

@@ -9,7 +9,7 @@ use satisflow_catalog::{Catalog, ScaleBounds};
 use satisflow_config::Config;
 use satisflow_document::{Document, Problems};
 use satisflow_kpi::kpis_schema;
-use satisflow_lake::{Lake, LakeOptions};
+use satisflow_lake::{Lake, LakeOptions, StoreOptions, store_of};
 use satisflow_model::Scales;
 use satisflow_pipeline::{PipelineMetrics, ServiceParts, SharedEngine};
 
@@ -54,7 +54,10 @@ pub(crate) fn load_catalog(path: Option<&Path>, scales: &Scales, problems: &mut 
 pub(crate) fn load(path: &Path) -> Result<Checked, Problems> {
     let mut problems = Problems::new();
     let config = match document(path) {
-        Ok(document) => Config::load(&document, &mut problems),
+        Ok(document) => {
+            let config = Config::load(&document, &mut problems);
+            config.inspect(|config| check_store(config, &document, &mut problems))
+        }
         Err(found) => {
             problems.extend(found);
             None
@@ -72,6 +75,19 @@ pub(crate) fn load(path: &Path) -> Result<Checked, Problems> {
     }
 }
 
+/// What can be said of the lake's place without asking for it.
+fn check_store(config: &Config, document: &Document, problems: &mut Problems) {
+    if let Err(error) = store_of(&config.lake_url, &store_options(config)) {
+        problems.at(document, "/lake", error.to_string(), None);
+    }
+}
+
+fn store_options(config: &Config) -> StoreOptions {
+    let store = config.lake_store.clone();
+    let (request_timeout, retry_timeout) = (store.request_timeout, store.retry_timeout);
+    StoreOptions { values: store.values, request_timeout, retry_timeout }
+}
+
 /// Opens the lake for writing under a catalog.
 pub(crate) async fn open_lake(checked: &Checked) -> Result<Arc<Lake>> {
     let options = LakeOptions {
@@ -79,18 +95,25 @@ pub(crate) async fn open_lake(checked: &Checked) -> Result<Arc<Lake>> {
         kpis_schema: kpis_schema(&checked.catalog.dimension_names()),
         read_only: false,
         store: None,
+        store_options: store_options(&checked.config),
     };
     let lake = Lake::open(&checked.config.lake_url, options).await;
     lake.map(Arc::new).with_context(|| format!("opening the lake at {}", checked.config.lake_url))
 }
 
+/// Opens a configuration's lake, which is there already, for reading.
+pub(crate) async fn configured_lake(config: &Config) -> Result<Arc<Lake>> {
+    read_lake(&config.lake_url, store_options(config)).await
+}
+
 /// Opens a lake that is there already, for reading.
-pub(crate) async fn read_lake(url: &str) -> Result<Arc<Lake>> {
+pub(crate) async fn read_lake(url: &str, store_options: StoreOptions) -> Result<Arc<Lake>> {
     let options = LakeOptions {
         records_schema: satisflow_model::records_schema(),
         kpis_schema: kpis_schema(&[]),
         read_only: true,
         store: None,
+        store_options,
     };
     Ok(Arc::new(Lake::open(url, options).await?))
 }

@@ -12,7 +12,7 @@ use crate::setup;
 
 pub(crate) async fn audit(args: AuditArgs) -> Result<ExitCode> {
     let checked = setup::load(&args.config.config)?;
-    let lake = setup::read_lake(&checked.config.lake_url).await?;
+    let lake = setup::configured_lake(&checked.config).await?;
     let audit = Audit::new(&lake, Arc::clone(&checked.catalog)).await?;
     if args.print_sql {
         for statement in audit.sql() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use arrow::array::RecordBatch;
 use futures::TryStreamExt;
-use satisflow_lake::Lake;
+use satisflow_lake::{Lake, StoreOptions};
 use satisflow_sql::{SqlLimits, SqlService, Tables};
 
 use super::say;
@@ -36,11 +36,10 @@ pub(crate) async fn sql(args: SqlArgs) -> Result<ExitCode> {
 
 /// SQL over a lake with no service running.
 pub(crate) async fn service(args: &LakeArg) -> Result<Arc<SqlService>> {
-    let url = match &args.lake {
-        Some(url) => url.clone(),
-        None => setup::load(&args.config)?.config.lake_url.clone(),
+    let lake = match &args.lake {
+        Some(url) => setup::read_lake(url, StoreOptions::default()).await?,
+        None => setup::configured_lake(&setup::load(&args.config)?.config).await?,
     };
-    let lake = setup::read_lake(&url).await?;
     over(&lake)
 }
 
