@@ -8,6 +8,7 @@
 //! - After any error the log is read again: one's own commit id there is success.
 
 mod commit;
+mod damage;
 mod error;
 mod lake;
 mod live;
@@ -18,6 +19,7 @@ mod store;
 mod table;
 
 pub use commit::{KpisCommit, RecordsCommit};
+pub use damage::Damage;
 pub use error::{CommitError, LakeError};
 pub use lake::{Lake, LakeOptions};
 pub use live::{LatestTable, LiveRecords};

@@ -226,7 +226,11 @@ impl Service {
         drop(self.scorer);
         let scored = scoring.await.map_err(|_| PipelineError::Task("scorer"))?;
         left.map_err(|_| PipelineError::Task("kafka"))?;
-        collected.and(scored)
+        match (collected, scored) {
+            // The collector only found the scorer gone; the scorer knows why.
+            (Err(PipelineError::Task(_)), Err(cause)) => Err(cause),
+            (collected, scored) => collected.and(scored),
+        }
     }
 
     async fn collect_all(&mut self, source: &mut KafkaSource) -> Result<(), PipelineError> {

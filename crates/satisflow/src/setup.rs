@@ -118,6 +118,18 @@ pub(crate) async fn read_lake(url: &str, store_options: StoreOptions) -> Result<
     Ok(Arc::new(Lake::open(url, options).await?))
 }
 
+/// An error of reading, with the files at fault if there are any.
+pub(crate) async fn explained(lake: &Lake, error: anyhow::Error) -> anyhow::Error {
+    let damaged = match lake.damaged_files().await {
+        Ok(damaged) if !damaged.is_empty() => damaged,
+        _ => return error,
+    };
+    let list: Vec<String> = damaged.iter().map(ToString::to_string).collect();
+    let what = "these files of the lake are damaged: bring each back from a backup or another copy of the lake under \
+                the same name, byte by byte; nothing else in the lake has to change";
+    error.context(format!("{what}\n  {}\n", list.join("\n  ")))
+}
+
 /// Everything that a service or a replay runs on.
 pub(crate) async fn parts(checked: &Checked, registry: &Registry) -> Result<ServiceParts> {
     Ok(ServiceParts {

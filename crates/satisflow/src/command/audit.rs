@@ -20,7 +20,10 @@ pub(crate) async fn audit(args: AuditArgs) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let report = audit.run(&lake, args.kpi.as_deref()).await?;
+    let report = match audit.run(&lake, args.kpi.as_deref()).await {
+        Ok(report) => report,
+        Err(error) => return Err(setup::explained(&lake, error.into()).await),
+    };
     show(&report)?;
     Ok(if report.differences == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

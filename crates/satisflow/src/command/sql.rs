@@ -14,7 +14,21 @@ use crate::cli::{Format, LakeArg, SqlArgs};
 use crate::setup;
 
 pub(crate) async fn sql(args: SqlArgs) -> Result<ExitCode> {
-    let service = service(&args.lake).await?;
+    let lake = lake(&args.lake).await?;
+    match print_rows(&*over(&lake)?, &args).await {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) if is_of_reading(&error) => Err(setup::explained(&lake, error).await),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether files may be at fault, and not the statement.
+fn is_of_reading(error: &anyhow::Error) -> bool {
+    let text = format!("{error:#}");
+    ["Parquet", "parquet", "Object Store", "Arrow error"].iter().any(|word| text.contains(word))
+}
+
+async fn print_rows(service: &SqlService, args: &SqlArgs) -> Result<()> {
     let mut rows = service.query(&args.query).await?;
     let schema = rows.schema();
     let mut batches = Vec::new();
@@ -31,16 +45,19 @@ pub(crate) async fn sql(args: SqlArgs) -> Result<ExitCode> {
         let table = arrow::util::pretty::pretty_format_batches_with_schema(schema, &batches)?;
         say(&table.to_string())?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// SQL over a lake with no service running.
 pub(crate) async fn service(args: &LakeArg) -> Result<Arc<SqlService>> {
-    let lake = match &args.lake {
-        Some(url) => setup::read_lake(url, StoreOptions::default()).await?,
-        None => setup::configured_lake(&setup::load(&args.config)?.config).await?,
-    };
-    over(&lake)
+    over(&*lake(args).await?)
+}
+
+async fn lake(args: &LakeArg) -> Result<Arc<Lake>> {
+    match &args.lake {
+        Some(url) => setup::read_lake(url, StoreOptions::default()).await,
+        None => setup::configured_lake(&setup::load(&args.config)?.config).await,
+    }
 }
 
 fn over(lake: &Lake) -> Result<Arc<SqlService>> {
