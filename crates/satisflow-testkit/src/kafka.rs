@@ -89,6 +89,16 @@ impl Kafka {
         wait_for("Kafka answers", START_LIMIT, || TcpStream::connect(self.brokers()).ok()).map(drop)
     }
 
+    /// Sends the broker a signal by its name, such as STOP or CONT.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let id = self.process.as_ref().context("the broker does not run")?.id();
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(id.to_string()).status()?;
+        if sent.success() { Ok(()) } else { bail!("signal {name} could not be sent") }
+    }
+
     /// Ends the broker at once, as a crash does.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use satisflow_testkit::{Admin, Fault, Minio, Proxy, Running, Writer, wait_for};
 
 use super::{lake_settings, place_at, shared};
 use crate::place::{LIMIT, Place, brokers};
+use crate::trouble::{events, kafka_settings, resident_bytes};
 
 /// A request of a commit: its method and a part of its path.
 const OPERATIONS: [(&str, &str); 6] = [
@@ -60,13 +61,6 @@ fn metric(place: &Place, name: &str) -> Option<f64> {
     values.map(|value| value.parse::<f64>().ok()).sum()
 }
 
-/// Memory of a process that is in use, bytes.
-pub(super) fn resident_bytes(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
-}
-
 /// 60 MB are waiting in Kafka, and at most 2 MB of them are taken in while the
 /// store refuses every write.
 #[test]
@@ -75,23 +69,20 @@ fn a_store_that_refuses_writes_presses_back_to_kafka_and_memory_stays_bounded() 
     const RECORDS: usize = 60_000;
     let proxy = Proxy::start(shared("").0).unwrap();
     let place = place_at(TOPIC, Some(&proxy.address()), "time: data");
-    crate::trouble::kafka_settings(
-        &place,
-        "buffer_bytes_max: 2000000, properties: { queued.max.messages.kbytes: 4096 }",
-    );
+    kafka_settings(&place, "buffer_bytes_max: 2000000, properties: { queued.max.messages.kbytes: 4096 }");
     Admin::new(&brokers()).unwrap().create_topic(TOPIC, 2, &[]).unwrap();
     let running = place.program.start("run", &["run"]).unwrap();
     let writer = Writer::new(&brokers(), TOPIC).unwrap();
-    writer.write(0, &crate::trouble::events("first", 100)).unwrap();
+    writer.write(0, &events("first", 100)).unwrap();
     place.wait_for_rows(100);
     let before = resident_bytes(running.id());
     proxy.inject("PUT", "/records/", Fault::Throttle, usize::MAX);
     let filled = |event: String| event.replacen('{', &format!("{{{}", " ".repeat(800)), 1);
-    let records: Vec<String> = crate::trouble::events("more", RECORDS).into_iter().map(filled).collect();
+    let records: Vec<String> = events("more", RECORDS).into_iter().map(filled).collect();
     records.chunks(5000).for_each(|some| writer.write(1, some).unwrap());
     let paused = || metric(&place, "satisflow_kafka_paused").filter(|paused| *paused > 0.0);
     wait_for("partitions are paused", LIMIT, paused).unwrap_or_else(|error| panic!("{error}\n{}", running.log()));
-    // Ten times as many requests as one commit needs have been refused, and nothing more was taken.
+    // Refusals go on, and nothing more is taken.
     let hits = proxy.hits();
     wait_for("more refusals", LIMIT, || (proxy.hits() >= hits + 3).then_some(())).unwrap();
     let held = metric(&place, "satisflow_kafka_held_bytes").unwrap();
