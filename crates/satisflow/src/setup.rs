@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use prometheus::Registry;
@@ -118,10 +119,22 @@ pub(crate) async fn read_lake(url: &str, store_options: StoreOptions) -> Result<
     Ok(Arc::new(Lake::open(url, options).await?))
 }
 
+/// How long damaged files are looked for.
+const DAMAGE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Whether files may be at fault: the readers' errors have no kinds.
+fn is_of_reading(error: &anyhow::Error) -> bool {
+    let text = format!("{error:#}");
+    ["Parquet", "parquet", "Object Store", "Arrow"].iter().any(|word| text.contains(word))
+}
+
 /// An error of reading, with the files at fault if there are any.
 pub(crate) async fn explained(lake: &Lake, error: anyhow::Error) -> anyhow::Error {
-    let damaged = match lake.damaged_files().await {
-        Ok(damaged) if !damaged.is_empty() => damaged,
+    if !is_of_reading(&error) {
+        return error;
+    }
+    let damaged = match tokio::time::timeout(DAMAGE_TIMEOUT, lake.damaged_files()).await {
+        Ok(Ok(damaged)) if !damaged.is_empty() => damaged,
         _ => return error,
     };
     let list: Vec<String> = damaged.iter().map(ToString::to_string).collect();

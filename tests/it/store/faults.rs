@@ -104,15 +104,15 @@ fn a_store_that_is_killed_and_comes_back_loses_and_doubles_nothing() {
     let mut minio = Minio::start().unwrap();
     let environment = Minio::environment(&minio.address());
     let place = Place::with_lake(&minio.lake("s3-killed"), &environment, "s3-killed", &brokers(), "time: data");
-    let mut generating = place.generate("s3-killed", 2000, &["--seed", "24", "--rate", "200"]).unwrap();
+    let mut generating = place.generate("s3-killed", 3000, &["--seed", "24", "--rate", "50"]).unwrap();
     let running = place.program.start("run", &["run"]).unwrap();
     place.wait_for_rows(200);
     minio.kill().unwrap();
     let lag = || metric(&place, "satisflow_pending_rows").filter(|rows| *rows > 0.0);
-    wait_for("rows wait for the store", LIMIT, lag).unwrap();
+    wait_for("rows wait for the store", LIMIT, lag).unwrap_or_else(|error| panic!("{error}\n{}", running.log()));
     minio.launch().unwrap();
     assert_eq!(generating.wait(LIMIT).unwrap(), 0, "{}", generating.log());
-    place.wait_for_rows(2000);
+    place.wait_for_rows(3000);
     stop(running);
     place.run_to_the_end();
     place.check_conservation();

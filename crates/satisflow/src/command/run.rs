@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use prometheus::Registry;
 use satisflow_kafka::KafkaConfig;
-use satisflow_pipeline::{PipelineError, Service, ServiceParts};
+use satisflow_pipeline::{Service, ServiceParts};
 use tokio_util::sync::CancellationToken;
 
 use super::serve::{Listeners, Serving};
@@ -49,10 +49,7 @@ pub(crate) async fn serve_and_collect(
     serving.stop().await;
     match collected {
         Ok(()) => Ok(()),
-        Err(error @ (PipelineError::Read(_) | PipelineError::Lake(_))) => {
-            Err(setup::explained(&lake, error.into()).await)
-        }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(setup::explained(&lake, error.into()).await),
     }
 }
 

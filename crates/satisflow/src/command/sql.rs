@@ -17,15 +17,8 @@ pub(crate) async fn sql(args: SqlArgs) -> Result<ExitCode> {
     let lake = lake(&args.lake).await?;
     match print_rows(&*over(&lake)?, &args).await {
         Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(error) if is_of_reading(&error) => Err(setup::explained(&lake, error).await),
-        Err(error) => Err(error),
+        Err(error) => Err(setup::explained(&lake, error).await),
     }
-}
-
-/// Whether files may be at fault, and not the statement.
-fn is_of_reading(error: &anyhow::Error) -> bool {
-    let text = format!("{error:#}");
-    ["Parquet", "parquet", "Object Store", "Arrow error"].iter().any(|word| text.contains(word))
 }
 
 async fn print_rows(service: &SqlService, args: &SqlArgs) -> Result<()> {
