@@ -117,6 +117,7 @@ fn a_broker_that_stands_still_is_told_and_costs_no_memory() {
     place.wait_for_rows(400);
     running.signal("TERM").unwrap();
     assert_eq!(running.wait(LIMIT).unwrap(), 0, "{}", running.log());
+    place.run_to_the_end();
     assert_eq!(place.number("select count(*) from events"), Some(400));
     place.check_audit();
 }
