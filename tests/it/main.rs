@@ -7,4 +7,5 @@ mod flow;
 mod place;
 mod snapshots;
 mod sql;
+mod store;
 mod trouble;

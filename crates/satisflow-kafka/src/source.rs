@@ -17,6 +17,7 @@ use crate::batch::PolledBatch;
 use crate::config::{self, KafkaConfig};
 use crate::context::{PartitionProgress, SourceContext};
 use crate::lost::{Lost, Partition};
+use crate::same::LastRecord;
 
 /// Batches on their way, at most; bytes are limited beside.
 const EVENTS_MAX: usize = 256;
@@ -36,6 +37,14 @@ pub trait PositionSource: Send + Sync {
     /// # Errors
     /// A message when it can't be told; the partition is not read then.
     fn position(&self, topic: &str, partition: i32) -> Result<Option<i64>, String>;
+
+    /// The last record before a position, to know a topic again by; `None` when there is none.
+    ///
+    /// # Errors
+    /// A message when it can't be told; the partition is not read then.
+    fn last_record(&self, _topic: &str, _partition: i32, _position: i64) -> Result<Option<LastRecord>, String> {
+        Ok(None)
+    }
 }
 
 /// What the poll thread tells.
@@ -77,13 +86,37 @@ enum Wish {
     Again(Partition),
 }
 
+/// What is on its way from the poll thread to its taker; to be looked at from anywhere.
+#[derive(Debug, Clone, Default)]
+pub struct SourceLoad {
+    held: Arc<AtomicUsize>,
+    pauses: Arc<AtomicUsize>,
+    paused: Arc<AtomicBool>,
+}
+
+impl SourceLoad {
+    /// Bytes polled and not yet dropped by their taker, with a little for each record.
+    pub fn held_bytes(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// How often partitions were paused because too much was on its way.
+    pub fn pauses(&self) -> usize {
+        self.pauses.load(Ordering::Relaxed)
+    }
+
+    /// Whether they are paused now.
+    pub fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Relaxed)
+    }
+}
+
 /// A running source.
 pub struct KafkaSource {
     thread: JoinHandle<()>,
     events: Receiver<SourceEvent>,
     wishes: std::sync::mpsc::Sender<Wish>,
-    held: Arc<AtomicUsize>,
-    pauses: Arc<AtomicUsize>,
+    load: SourceLoad,
 }
 
 impl KafkaSource {
@@ -98,9 +131,11 @@ impl KafkaSource {
         stop: CancellationToken,
     ) -> Result<KafkaSource, KafkaError> {
         let (sender, events) = channel(EVENTS_MAX);
-        let gauge = Arc::new(AtomicUsize::new(0));
+        let load = SourceLoad::default();
+        let gauge = Arc::clone(&load.held);
         let context = SourceContext {
             positions,
+            probe: config::probe(&config)?,
             sender: sender.clone(),
             gathering: Mutex::new(PolledBatch::new(Arc::clone(&gauge))),
             gauge: Arc::clone(&gauge),
@@ -115,24 +150,21 @@ impl KafkaSource {
         let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics)?;
         let (wishes, wished) = std::sync::mpsc::channel();
-        let (held, pauses) = (Arc::clone(&gauge), Arc::new(AtomicUsize::new(0)));
-        let counted = Arc::clone(&pauses);
         let poller = Poller {
             config,
             consumer,
             sender,
-            gauge,
+            load: load.clone(),
             stop,
             wished,
             again: BTreeMap::new(),
             warned: None,
             paused: None,
-            pauses: counted,
             lost: Lost::default(),
         };
         let thread = std::thread::Builder::new().name("kafka-poll".to_owned());
         let thread = thread.spawn(move || poller.run()).map_err(KafkaError::Thread)?;
-        Ok(KafkaSource { thread, events, wishes, held, pauses })
+        Ok(KafkaSource { thread, events, wishes, load })
     }
 
     /// The next event; `None` when the source has stopped.
@@ -154,14 +186,9 @@ impl KafkaSource {
         let _ = self.wishes.send(Wish::Again((topic.to_owned(), partition)));
     }
 
-    /// Bytes polled and not yet dropped by their taker, with a little for each record.
-    pub fn held_bytes(&self) -> usize {
-        self.held.load(Ordering::Relaxed)
-    }
-
-    /// How often partitions were paused because too much was on its way.
-    pub fn pauses(&self) -> usize {
-        self.pauses.load(Ordering::Relaxed)
+    /// What is on its way.
+    pub fn load(&self) -> SourceLoad {
+        self.load.clone()
     }
 
     /// Waits until the thread has left the group; call it when `next` gave `None`.
@@ -177,7 +204,7 @@ struct Poller {
     config: KafkaConfig,
     consumer: BaseConsumer<SourceContext>,
     sender: Sender<SourceEvent>,
-    gauge: Arc<AtomicUsize>,
+    load: SourceLoad,
     stop: CancellationToken,
     wished: std::sync::mpsc::Receiver<Wish>,
     /// Partitions to be read again, and when.
@@ -185,7 +212,6 @@ struct Poller {
     warned: Option<Instant>,
     /// While paused: the number of assignments that the pause covers.
     paused: Option<usize>,
-    pauses: Arc<AtomicUsize>,
     lost: Lost,
 }
 
@@ -317,7 +343,7 @@ impl Poller {
     /// Pauses every partition while too much is on its way. Partitions that
     /// come in meanwhile are paused too.
     fn press_back(&mut self) {
-        let held = self.gauge.load(Ordering::Relaxed);
+        let held = self.load.held_bytes();
         let high = held > self.config.buffer_bytes_max || !self.has_room();
         let low = held <= self.config.buffer_bytes_max / 2 && self.has_room();
         let assignments = self.consumer.context().assignments.load(Ordering::Relaxed);
@@ -340,8 +366,9 @@ impl Poller {
     fn pause(&mut self, assignments: usize) -> Result<(), ClientError> {
         self.consumer.pause(&self.consumer.assignment()?)?;
         if self.paused.replace(assignments).is_none() {
-            self.pauses.fetch_add(1, Ordering::Relaxed);
-            tracing::debug!(held = self.gauge.load(Ordering::Relaxed), "paused: too much is on its way");
+            self.load.pauses.fetch_add(1, Ordering::Relaxed);
+            self.load.paused.store(true, Ordering::Relaxed);
+            tracing::debug!(held = self.load.held_bytes(), "paused: too much is on its way");
         }
         Ok(())
     }
@@ -349,6 +376,7 @@ impl Poller {
     fn resume(&mut self) -> Result<(), ClientError> {
         self.consumer.resume(&self.consumer.assignment()?)?;
         self.paused = None;
+        self.load.paused.store(false, Ordering::Relaxed);
         tracing::debug!("resumed");
         Ok(())
     }

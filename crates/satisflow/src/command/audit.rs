@@ -12,7 +12,7 @@ use crate::setup;
 
 pub(crate) async fn audit(args: AuditArgs) -> Result<ExitCode> {
     let checked = setup::load(&args.config.config)?;
-    let lake = setup::read_lake(&checked.config.lake_url).await?;
+    let lake = setup::configured_lake(&checked.config).await?;
     let audit = Audit::new(&lake, Arc::clone(&checked.catalog)).await?;
     if args.print_sql {
         for statement in audit.sql() {
@@ -20,7 +20,10 @@ pub(crate) async fn audit(args: AuditArgs) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let report = audit.run(&lake, args.kpi.as_deref()).await?;
+    let report = match audit.run(&lake, args.kpi.as_deref()).await {
+        Ok(report) => report,
+        Err(error) => return Err(setup::explained(&lake, error.into()).await),
+    };
     show(&report)?;
     Ok(if report.differences == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

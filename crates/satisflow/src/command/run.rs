@@ -38,6 +38,7 @@ pub(crate) async fn serve_and_collect(
     stop: CancellationToken,
     exit_at_end: bool,
 ) -> Result<()> {
+    let lake = std::sync::Arc::clone(&parts.lake);
     let serving = Serving::start(listeners, &parts, &registry)?;
     let maintenance = tokio::spawn(maintain(parts.clone(), stop.clone()));
     let collected = Service::run(parts, kafka, stop.clone(), exit_at_end).await;
@@ -46,7 +47,10 @@ pub(crate) async fn serve_and_collect(
         tracing::error!("maintenance has panicked");
     }
     serving.stop().await;
-    Ok(collected?)
+    match collected {
+        Ok(()) => Ok(()),
+        Err(error) => Err(setup::explained(&lake, error.into()).await),
+    }
 }
 
 /// Compaction, checkpoints and vacuum, by the process that publishes.
