@@ -76,7 +76,6 @@ impl Slide {
         self.end = end;
         Ok(())
     }
-
 }
 
 impl GroupPanes {

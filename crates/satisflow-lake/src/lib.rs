@@ -22,6 +22,7 @@ pub use lake::{Lake, LakeOptions};
 pub use live::{LatestTable, LiveRecords};
 pub use maintain::Maintenance;
 pub use position::{Positions, position_id};
+pub use read::LakeView;
 
 /// Transaction of `kpis`: the version of `records` that is scored.
 pub const SCORE: &str = "satisflow/score";

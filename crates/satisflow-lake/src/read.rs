@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::live::provider;
-use crate::table::Table;
+use crate::table::{Table, transaction};
 
 /// A session that reads plain Arrow types.
 pub(crate) fn session() -> SessionContext {
@@ -81,14 +81,12 @@ impl Lake {
         read(&self.kpis.refreshed().await?, "kpis", Some(condition), &[]).await
     }
 
-    /// Tables of a session for the audit: `records` and `kpis`, `records` at a version.
+    /// `kpis` at its newest version, to read rows and transactions that belong together.
     ///
     /// # Errors
-    /// As for [`Lake::read_accepted`].
-    pub async fn tables_at(&self, version: u64) -> Result<(Arc<dyn TableProvider>, Arc<dyn TableProvider>), LakeError> {
-        let records = at_version(&self.records, version).await?;
-        let kpis = self.kpis.refreshed().await?;
-        Ok((Arc::new(Pinned::new("records", records)?), Arc::new(Pinned::new("kpis", kpis)?)))
+    /// When the log can't be read.
+    pub async fn view(&self) -> Result<LakeView, LakeError> {
+        Ok(LakeView { kpis: self.kpis.refreshed().await? })
     }
 
     /// Accepted events that the commit of `version` has added; none if it only
@@ -107,6 +105,35 @@ impl Lake {
             }
         }
         Ok(batches)
+    }
+}
+
+/// One version of `kpis`: its rows, and what its transactions say of them.
+#[derive(Debug)]
+pub struct LakeView {
+    kpis: DeltaTable,
+}
+
+impl LakeView {
+    /// A transaction of `kpis`.
+    ///
+    /// # Errors
+    /// When the log can't be read.
+    pub async fn kpi_transaction(&self, id: &str) -> Result<Option<i64>, LakeError> {
+        transaction("kpis", &self.kpis, id).await
+    }
+
+    /// Tables of a session: `records` at a version, and `kpis`.
+    ///
+    /// # Errors
+    /// As for [`Lake::read_accepted`].
+    pub async fn tables_at(
+        &self,
+        lake: &Lake,
+        version: u64,
+    ) -> Result<(Arc<dyn TableProvider>, Arc<dyn TableProvider>), LakeError> {
+        let records = at_version(&lake.records, version).await?;
+        Ok((Arc::new(Pinned::new("records", records)?), Arc::new(Pinned::new("kpis", self.kpis.clone())?)))
     }
 }
 

@@ -119,9 +119,7 @@ impl Table {
     }
 
     pub(crate) async fn transaction(&self, table: &DeltaTable, id: &str) -> Result<Option<i64>, LakeError> {
-        let snapshot = table.snapshot().map_err(LakeError::delta(self.name))?;
-        let found = snapshot.snapshot().transaction_version(table.log_store().as_ref(), id).await;
-        found.map_err(LakeError::delta(self.name))
+        transaction(self.name, table, id).await
     }
 
     /// Adds nullable columns that the schema has and the table lacks.
@@ -243,6 +241,13 @@ impl Table {
         };
         self.plain_columns.iter().fold(builder, plain).build()
     }
+}
+
+/// An application transaction in one state of a table.
+pub(crate) async fn transaction(name: &'static str, table: &DeltaTable, id: &str) -> Result<Option<i64>, LakeError> {
+    let snapshot = table.snapshot().map_err(LakeError::delta(name))?;
+    let found = snapshot.snapshot().transaction_version(table.log_store().as_ref(), id).await;
+    found.map_err(LakeError::delta(name))
 }
 
 /// The batches in rounds of few months each, so that few files are open at once.

@@ -16,7 +16,7 @@ mod scorer;
 mod service;
 mod watermark;
 
-pub use audit::{Audit, AuditReport, Difference};
+pub use audit::{Audit, AuditReport, AuditScope, Difference, Ends, SelfAudit};
 pub use error::PipelineError;
 pub use live::{Board, BoardRow, KpiGauges, LiveKpis, SharedEngine};
 pub use metrics::PipelineMetrics;

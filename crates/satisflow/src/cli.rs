@@ -54,6 +54,7 @@ Examples:
 
 Examples:
   satisflow audit --config satisflow.yaml
+  satisflow audit --config satisflow.yaml --since 2026-11-01 --until 2026-12-01 --kpi csat
   satisflow audit --config satisflow.yaml --print-sql")]
     Audit(AuditArgs),
     /// Make plausible events, the same for the same seed.
@@ -153,6 +154,12 @@ pub(crate) struct AuditArgs {
     /// One KPI only.
     #[arg(long)]
     pub(crate) kpi: Option<String>,
+    /// Windows that end at this time or later: RFC 3339, or a date, whose midnight is UTC.
+    #[arg(long, value_name = "TIME", value_parser = crate::times::micros)]
+    pub(crate) since: Option<i64>,
+    /// Windows that end before this time.
+    #[arg(long, value_name = "TIME", value_parser = crate::times::micros)]
+    pub(crate) until: Option<i64>,
     /// Print the SQL and do nothing else.
     #[arg(long)]
     pub(crate) print_sql: bool,

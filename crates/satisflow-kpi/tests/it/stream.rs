@@ -157,7 +157,8 @@ impl Scorer {
     pub fn restarted(self, events: &[Event], published: i64) -> Scorer {
         let plan = self.engine.plan().clone();
         let fingerprints: Vec<_> = plan.definitions.iter().map(|d| d.fingerprint.clone()).collect();
-        let mut next = Scorer { late_panes: self.late_panes, kpis: self.kpis, revisions: self.revisions, ..Scorer::new(plan) };
+        let mut next =
+            Scorer { late_panes: self.late_panes, kpis: self.kpis, revisions: self.revisions, ..Scorer::new(plan) };
         if let Some(late_panes) = next.late_panes {
             next.engine.begin_at(&vec![published; fingerprints.len()], late_panes, 0).unwrap();
         }
