@@ -14,6 +14,7 @@ mod live;
 mod maintain;
 mod position;
 mod read;
+mod rejects;
 mod table;
 
 pub use commit::{KpisCommit, RecordsCommit};
@@ -23,6 +24,7 @@ pub use live::{LatestTable, LiveRecords};
 pub use maintain::Maintenance;
 pub use position::{Positions, position_id};
 pub use read::LakeView;
+pub use rejects::{RejectFile, RejectsCommit, Replaced, WrittenRejects};
 
 /// Transaction of `kpis`: the version of `records` that is scored.
 pub const SCORE: &str = "satisflow/score";

@@ -45,6 +45,15 @@ impl Lake {
         read(&table, "records", Some(filter), &["source", "event_id", "content_hash"]).await
     }
 
+    /// `source` and `event_id` of every accepted event at a version.
+    ///
+    /// # Errors
+    /// As for [`Lake::read_accepted`].
+    pub async fn all_accepted_ids(&self, version: u64) -> Result<SendableRecordBatchStream, LakeError> {
+        let table = at_version(&self.records, version).await?;
+        read(&table, "records", Some(accepted()), &["source", "event_id"]).await
+    }
+
     /// Accepted events at exact positions (topic, partition, offset) at a version.
     ///
     /// # Errors
@@ -202,21 +211,23 @@ impl TableProvider for Pinned {
     }
 }
 
-struct AddedFile {
-    path: String,
-    outcome: String,
-    event_month: String,
+/// A file of `records`.
+#[derive(Debug, Clone)]
+pub(crate) struct DataFile {
+    pub(crate) path: String,
+    pub(crate) outcome: String,
+    pub(crate) event_month: String,
 }
 
 /// Files that a commit has added as new data.
-fn added_files(entry: &[u8]) -> Vec<AddedFile> {
+fn added_files(entry: &[u8]) -> Vec<DataFile> {
     let text = String::from_utf8_lossy(entry);
     let file = |line: &str| {
         let action: Value = serde_json::from_str(line).ok()?;
         let add = action.get("add")?;
         let partition = |name: &str| Some(add.get("partitionValues")?.get(name)?.as_str()?.to_owned());
         add.get("dataChange")?.as_bool()?.then_some(())?;
-        Some(AddedFile {
+        Some(DataFile {
             path: add.get("path")?.as_str()?.to_owned(),
             outcome: partition("outcome")?,
             event_month: partition("event_month")?,
@@ -225,8 +236,8 @@ fn added_files(entry: &[u8]) -> Vec<AddedFile> {
     text.lines().filter_map(file).collect()
 }
 
-impl AddedFile {
-    async fn read(&self, table: &DeltaTable, schema: &SchemaRef) -> Result<Vec<RecordBatch>, LakeError> {
+impl DataFile {
+    pub(crate) async fn read(&self, table: &DeltaTable, schema: &SchemaRef) -> Result<Vec<RecordBatch>, LakeError> {
         let path = Path::from_url_path(&self.path).map_err(LakeError::read("records"))?;
         let got = table.object_store().get(&path).await.map_err(LakeError::read("records"))?;
         let bytes = got.bytes().await.map_err(LakeError::read("records"))?;
