@@ -22,18 +22,18 @@ metrics:
   complaints: { count: complaints }
 ";
 
-fn place(topic: &str, brokers: &str, more: &str) -> Place {
+pub fn place(topic: &str, brokers: &str, more: &str) -> Place {
     let place = Place::with(topic, brokers, &format!("catalog: catalog.yaml\n{more}"));
     std::fs::write(place.path().join("catalog.yaml"), CATALOG).unwrap();
     place
 }
 
-fn audit(place: &Place, arguments: &[&str]) -> Finished {
+pub fn audit(place: &Place, arguments: &[&str]) -> Finished {
     place.program.run(&[&["--log", "error", "audit"], arguments].concat()).unwrap()
 }
 
 /// KPI rows compared, and differences.
-fn counts(done: &Finished) -> (u64, u64) {
+pub fn counts(done: &Finished) -> (u64, u64) {
     let last = done.out.lines().last().unwrap_or_default();
     let numbers: Vec<u64> = last.split(' ').filter_map(|word| word.parse().ok()).collect();
     assert_eq!(numbers.len(), 2, "{}{}", done.out, done.err);

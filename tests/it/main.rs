@@ -6,5 +6,6 @@ mod commands;
 mod drugs;
 mod flow;
 mod place;
+mod rejects;
 mod sql;
 mod trouble;
