@@ -5,6 +5,7 @@ mod audit;
 mod commands;
 mod drugs;
 mod flow;
+mod history;
 mod place;
 mod rejects;
 mod sql;
