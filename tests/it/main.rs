@@ -1,10 +1,13 @@
 //! The program as users run it, against real components.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod audit;
 mod commands;
 mod drugs;
 mod flow;
+mod history;
 mod place;
+mod rejects;
 mod snapshots;
 mod sql;
 mod store;

@@ -42,6 +42,9 @@ pub struct RawConfig {
     #[serde(default)]
     #[schemars(extend("default" = 100))]
     pub late_panes: Option<u32>,
+    /// The service's audit of itself.
+    #[serde(default)]
+    pub audit: RawAudit,
     /// Limits of one record.
     #[serde(default)]
     pub limits: RawLimits,
@@ -282,6 +285,29 @@ pub struct RawLimits {
     #[serde(default)]
     #[schemars(extend("default" = 300000))]
     pub future_ms_max: Option<u32>,
+}
+
+/// The service compares the last closed windows with the lake's events, in the
+/// process that publishes; `satisflow audit` does so for the whole history.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawAudit {
+    /// How often, ms; 0 never.
+    #[serde(default)]
+    #[schemars(extend("default" = 3600000))]
+    pub interval_ms: Option<u32>,
+    /// Ends of each window that are compared, from the last one back.
+    #[serde(default)]
+    #[schemars(extend("default" = 24))]
+    pub windows_max: Option<u32>,
+    /// Longest run of one audit, ms; the next one goes on where it stopped.
+    #[serde(default)]
+    #[schemars(extend("default" = 300000))]
+    pub timeout_ms: Option<u32>,
+    /// Memory of one audit; what does not fit is left out with a warning.
+    #[serde(default)]
+    #[schemars(extend("default" = 268435456))]
+    pub memory_bytes_max: Option<u32>,
 }
 
 /// PostgreSQL listener.

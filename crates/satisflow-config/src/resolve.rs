@@ -12,7 +12,7 @@ use satisflow_kafka::{KafkaConfig, OnLostOffsets};
 use satisflow_model::{Binding, BindingSource, Limits, Mapping, Scale, Scales, SourceSpec, TimeFormat};
 
 use crate::raw::{
-    RawBinding, RawBindingDetail, RawConfig, RawKafka, RawLake, RawLimits, RawOnIdle, RawOnLost, RawProperty,
+    RawAudit, RawBinding, RawBindingDetail, RawConfig, RawKafka, RawLake, RawLimits, RawOnIdle, RawOnLost, RawProperty,
     RawSecretFile, RawSource, RawTime,
 };
 
@@ -54,6 +54,19 @@ impl std::fmt::Debug for StoreSettings {
     }
 }
 
+/// The service's audit of itself.
+#[derive(Debug, Clone, Copy)]
+pub struct AuditSettings {
+    /// How often.
+    pub interval: Duration,
+    /// Ends of each window that are compared.
+    pub windows_max: u32,
+    /// Longest run of one audit.
+    pub timeout: Duration,
+    /// Memory of one audit, bytes.
+    pub memory_bytes_max: usize,
+}
+
 /// Settings of the service.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -87,6 +100,8 @@ pub struct Config {
     pub idle_after: Duration,
     /// Panes that a window keeps in memory behind what is published.
     pub late_panes: u32,
+    /// The service's audit of itself; `None` never.
+    pub audit: Option<AuditSettings>,
     /// Limits of one record.
     pub limits: Limits,
     /// PostgreSQL listener.
@@ -169,6 +184,7 @@ impl Resolver<'_> {
             allowed_lateness_micros: i64::from(raw.allowed_lateness_ms.unwrap_or(60_000)) * 1000,
             idle_after: millis(raw.idle_after_ms, 10_000),
             late_panes: raw.late_panes.unwrap_or(100),
+            audit: audit(&raw.audit),
             limits: limits(&raw.limits),
             sql_listen: self.listen("/sql/listen", raw.sql.listen.as_deref(), "127.0.0.1:5433"),
             connections_max: size(raw.sql.connections_max, 64),
@@ -191,6 +207,9 @@ impl Resolver<'_> {
             ("/lake/retry_timeout_ms", raw.lake.retry_timeout_ms),
             ("/kafka/buffer_bytes_max", kafka),
             ("/idle_after_ms", raw.idle_after_ms),
+            ("/audit/windows_max", raw.audit.windows_max),
+            ("/audit/timeout_ms", raw.audit.timeout_ms),
+            ("/audit/memory_bytes_max", raw.audit.memory_bytes_max),
             ("/limits/record_bytes_max", raw.limits.record_bytes_max),
             ("/limits/depth_max", raw.limits.depth_max),
             ("/limits/text_bytes_max", raw.limits.text_bytes_max),
@@ -403,6 +422,16 @@ fn holds(sources: &[RawSource]) -> BTreeMap<String, Duration> {
     const HOLD_MS_MAX_DEFAULT: u32 = 86_400_000;
     let held = sources.iter().filter(|source| source.on_idle == RawOnIdle::Hold);
     held.map(|source| (source.topic.clone(), millis(source.hold_ms_max, HOLD_MS_MAX_DEFAULT))).collect()
+}
+
+fn audit(raw: &RawAudit) -> Option<AuditSettings> {
+    let interval = millis(raw.interval_ms, 3_600_000);
+    (!interval.is_zero()).then(|| AuditSettings {
+        interval,
+        windows_max: raw.windows_max.unwrap_or(24),
+        timeout: millis(raw.timeout_ms, 300_000),
+        memory_bytes_max: size(raw.memory_bytes_max, 256 << 20),
+    })
 }
 
 fn limits(raw: &RawLimits) -> Limits {

@@ -128,6 +128,16 @@ pub enum CommitError {
         /// The partition.
         partition: i32,
     },
+    /// Rows would be lost or doubled.
+    #[error("{rows} rejects were read, and {accepted} accepted and {kept} kept would take their place: refused")]
+    RowsDiffer {
+        /// Rows read.
+        rows: usize,
+        /// Rows that become accepted.
+        accepted: usize,
+        /// Rows that stay.
+        kept: usize,
+    },
     /// A row lies outside of the range of its commit.
     #[error("offset {offset} of partition {partition} of topic {topic} lies outside of the commit's range")]
     OffsetOutside {

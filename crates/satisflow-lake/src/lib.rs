@@ -15,6 +15,7 @@ mod live;
 mod maintain;
 mod position;
 mod read;
+mod rejects;
 mod snapshots;
 mod store;
 mod table;
@@ -26,6 +27,8 @@ pub use lake::{Lake, LakeOptions};
 pub use live::{LatestTable, LiveRecords};
 pub use maintain::Maintenance;
 pub use position::{Positions, position_id};
+pub use read::LakeView;
+pub use rejects::{RejectFile, RejectsCommit, Replaced, WrittenRejects};
 pub use store::{STORE_OPTIONS, StoreOptions, store_of};
 
 /// Transaction of `kpis`: the version of `records` that is scored.

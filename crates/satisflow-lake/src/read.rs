@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::live::provider;
-use crate::table::Table;
+use crate::table::{Table, transaction};
 
 /// How far before a position its last record is looked for: markers of
 /// transactions lie between.
@@ -47,6 +47,15 @@ impl Lake {
         let table = self.records.refreshed().await?;
         let filter = accepted().and(col("topic").eq(lit(topic))).and(col("partition").eq(lit(partition)));
         read(&table, "records", Some(filter), &["source", "event_id", "content_hash"]).await
+    }
+
+    /// `source` and `event_id` of every accepted event at a version.
+    ///
+    /// # Errors
+    /// As for [`Lake::read_accepted`].
+    pub async fn all_accepted_ids(&self, version: u64) -> Result<SendableRecordBatchStream, LakeError> {
+        let table = at_version(&self.records, version).await?;
+        read(&table, "records", Some(accepted()), &["source", "event_id"]).await
     }
 
     /// Accepted events at exact positions (topic, partition, offset) at a version.
@@ -110,14 +119,12 @@ impl Lake {
         read(&self.kpis.refreshed().await?, "kpis", Some(condition), &[]).await
     }
 
-    /// Tables of a session for the audit: `records` and `kpis`, `records` at a version.
+    /// `kpis` at its newest version, to read rows and transactions that belong together.
     ///
     /// # Errors
-    /// As for [`Lake::read_accepted`].
-    pub async fn tables_at(&self, version: u64) -> Result<(Arc<dyn TableProvider>, Arc<dyn TableProvider>), LakeError> {
-        let records = at_version(&self.records, version).await?;
-        let kpis = self.kpis.refreshed().await?;
-        Ok((Arc::new(Pinned::new("records", records)?), Arc::new(Pinned::new("kpis", kpis)?)))
+    /// When the log can't be read.
+    pub async fn view(&self) -> Result<LakeView, LakeError> {
+        Ok(LakeView { kpis: self.kpis.refreshed().await? })
     }
 
     /// Accepted events that the commit of `version` has added; none if it only
@@ -136,6 +143,35 @@ impl Lake {
             }
         }
         Ok(batches)
+    }
+}
+
+/// One version of `kpis`: its rows, and what its transactions say of them.
+#[derive(Debug)]
+pub struct LakeView {
+    kpis: DeltaTable,
+}
+
+impl LakeView {
+    /// A transaction of `kpis`.
+    ///
+    /// # Errors
+    /// When the log can't be read.
+    pub async fn kpi_transaction(&self, id: &str) -> Result<Option<i64>, LakeError> {
+        transaction("kpis", &self.kpis, id).await
+    }
+
+    /// Tables of a session: `records` at a version, and `kpis`.
+    ///
+    /// # Errors
+    /// As for [`Lake::read_accepted`].
+    pub async fn tables_at(
+        &self,
+        lake: &Lake,
+        version: u64,
+    ) -> Result<(Arc<dyn TableProvider>, Arc<dyn TableProvider>), LakeError> {
+        let records = at_version(&lake.records, version).await?;
+        Ok((Arc::new(Pinned::new("records", records)?), Arc::new(Pinned::new("kpis", self.kpis.clone())?)))
     }
 }
 
@@ -204,21 +240,23 @@ impl TableProvider for Pinned {
     }
 }
 
-struct AddedFile {
-    path: String,
-    outcome: String,
-    event_month: String,
+/// A file of `records`.
+#[derive(Debug, Clone)]
+pub(crate) struct DataFile {
+    pub(crate) path: String,
+    pub(crate) outcome: String,
+    pub(crate) event_month: String,
 }
 
 /// Files that a commit has added as new data.
-fn added_files(entry: &[u8]) -> Vec<AddedFile> {
+fn added_files(entry: &[u8]) -> Vec<DataFile> {
     let text = String::from_utf8_lossy(entry);
     let file = |line: &str| {
         let action: Value = serde_json::from_str(line).ok()?;
         let add = action.get("add")?;
         let partition = |name: &str| Some(add.get("partitionValues")?.get(name)?.as_str()?.to_owned());
         add.get("dataChange")?.as_bool()?.then_some(())?;
-        Some(AddedFile {
+        Some(DataFile {
             path: add.get("path")?.as_str()?.to_owned(),
             outcome: partition("outcome")?,
             event_month: partition("event_month")?,
@@ -227,8 +265,8 @@ fn added_files(entry: &[u8]) -> Vec<AddedFile> {
     text.lines().filter_map(file).collect()
 }
 
-impl AddedFile {
-    async fn read(&self, table: &DeltaTable, schema: &SchemaRef) -> Result<Vec<RecordBatch>, LakeError> {
+impl DataFile {
+    pub(crate) async fn read(&self, table: &DeltaTable, schema: &SchemaRef) -> Result<Vec<RecordBatch>, LakeError> {
         let path = Path::from_url_path(&self.path).map_err(LakeError::read("records"))?;
         let got = table.object_store().get(&path).await.map_err(LakeError::read("records"))?;
         let bytes = got.bytes().await.map_err(LakeError::read("records"))?;

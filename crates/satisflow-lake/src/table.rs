@@ -23,6 +23,7 @@ use url::Url;
 
 use crate::error::{CommitError, LakeError};
 use crate::position::{Positions, position_id};
+use crate::rejects::Replaced;
 
 /// Commits are tried again this often when others come first.
 const ATTEMPTS_MAX: usize = 50;
@@ -124,9 +125,7 @@ impl Table {
     }
 
     pub(crate) async fn transaction(&self, table: &DeltaTable, id: &str) -> Result<Option<i64>, LakeError> {
-        let snapshot = table.snapshot().map_err(LakeError::delta(self.name))?;
-        let found = snapshot.snapshot().transaction_version(table.log_store().as_ref(), id).await;
-        found.map_err(LakeError::delta(self.name))
+        transaction(self.name, table, id).await
     }
 
     /// Adds nullable columns that the schema has and the table lacks.
@@ -176,7 +175,8 @@ impl Table {
         let actions = self.write_files(table, &commit.batches).await.map_err(LakeError::delta(self.name))?;
         for _ in 0..ATTEMPTS_MAX {
             let base = table.version().unwrap_or(0);
-            let written = try_commit(table, &commit, actions.clone()).await;
+            let transactions = commit.transactions.clone();
+            let written = try_commit(table, &commit.id, transactions, append(), actions.clone()).await;
             table.update_state().await.map_err(LakeError::delta(self.name))?;
             match written {
                 Ok(()) => return Ok((base + 1, table.clone())),
@@ -192,6 +192,41 @@ impl Table {
             }
         }
         Err(CommitError::Busy { attempts: ATTEMPTS_MAX })
+    }
+
+    /// Commits actions that remove files, as the successor of exactly the version `base`.
+    pub(crate) async fn replace(
+        &self,
+        id: &str,
+        actions: &[Action],
+        removed: &BTreeSet<String>,
+        base: u64,
+        operation: DeltaOperation,
+    ) -> Result<Replaced, CommitError> {
+        let State { table, .. } = &mut *self.state.lock().await;
+        table.update_state().await.map_err(LakeError::delta(self.name))?;
+        if table.version() != Some(base) {
+            return Ok(Replaced::Overtaken);
+        }
+        let snapshot = table.snapshot().map_err(LakeError::delta(self.name))?;
+        let present = snapshot.log_data().iter().filter(|file| removed.contains(&*file.path())).count();
+        if present != removed.len() {
+            return Ok(Replaced::Gone);
+        }
+        let written = try_commit(table, id, BTreeMap::new(), operation, actions.to_vec()).await;
+        table.update_state().await.map_err(LakeError::delta(self.name))?;
+        let Err(error) = written else { return Ok(Replaced::Committed(base + 1)) };
+        match self.find(table, base, id).await? {
+            Some(version) => Ok(Replaced::Committed(version)),
+            None if table.version() != Some(base) => Ok(Replaced::Overtaken),
+            None => Err(LakeError::delta(self.name)(error).into()),
+        }
+    }
+
+    /// Writes rows to files that no version refers to yet.
+    pub(crate) async fn write(&self, batches: &[RecordBatch]) -> Result<Vec<Action>, LakeError> {
+        let table = self.current().await;
+        self.write_files(&table, batches).await.map_err(LakeError::delta(self.name))
     }
 
     async fn check(&self, state: &DeltaTable, guard: &Guard) -> Result<(), CommitError> {
@@ -248,6 +283,13 @@ impl Table {
         };
         self.plain_columns.iter().fold(builder, plain).build()
     }
+}
+
+/// An application transaction in one state of a table.
+pub(crate) async fn transaction(name: &'static str, table: &DeltaTable, id: &str) -> Result<Option<i64>, LakeError> {
+    let snapshot = table.snapshot().map_err(LakeError::delta(name))?;
+    let found = snapshot.snapshot().transaction_version(table.log_store().as_ref(), id).await;
+    found.map_err(LakeError::delta(name))
 }
 
 /// The batches in rounds of few months each, so that few files are open at once.
@@ -332,13 +374,19 @@ fn check_format(table: &DeltaTable, url: &Url, name: &'static str) -> Result<(),
     }
 }
 
+fn append() -> DeltaOperation {
+    DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None }
+}
+
 async fn try_commit(
     table: &DeltaTable,
-    commit: &Commit,
+    id: &str,
+    transactions: BTreeMap<String, i64>,
+    operation: DeltaOperation,
     actions: Vec<Action>,
 ) -> Result<(), deltalake_core::DeltaTableError> {
-    let transactions = commit.transactions.iter().map(|(id, value)| Transaction::new(id, *value)).collect();
-    let metadata = [(COMMIT_ID.to_owned(), serde_json::Value::String(commit.id.clone()))];
+    let transactions = transactions.into_iter().map(|(id, value)| Transaction::new(id, value)).collect();
+    let metadata = [(COMMIT_ID.to_owned(), serde_json::Value::String(id.to_owned()))];
     // No retries inside: the commit is the successor of this very snapshot, or fails.
     let properties = CommitProperties::default()
         .with_metadata(metadata)
@@ -346,7 +394,6 @@ async fn try_commit(
         .with_max_retries(0)
         .with_create_checkpoint(false)
         .with_cleanup_expired_logs(Some(false));
-    let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
     let snapshot = table.snapshot()?;
     let prepared = CommitBuilder::from(properties).with_actions(actions).build(
         Some(snapshot as &dyn TableReference),

@@ -11,14 +11,16 @@ mod dedup;
 mod error;
 mod live;
 mod metrics;
+mod rejects;
 mod replay;
 mod scorer;
 mod service;
 mod watermark;
 
-pub use audit::{Audit, AuditReport, Difference};
+pub use audit::{Audit, AuditReport, AuditScope, Difference, Ends, SelfAudit};
 pub use error::PipelineError;
 pub use live::{Board, BoardRow, KpiGauges, LiveKpis, SharedEngine};
 pub use metrics::PipelineMetrics;
+pub use rejects::{RejectsCount, RejectsFilter, RejectsReplay};
 pub use replay::{Replay, ReplayReport};
 pub use service::{Clock, Service, ServiceParts};

@@ -54,6 +54,7 @@ Examples:
 
 Examples:
   satisflow audit --config satisflow.yaml
+  satisflow audit --config satisflow.yaml --since 2026-11-01 --until 2026-12-01 --kpi csat
   satisflow audit --config satisflow.yaml --print-sql")]
     Audit(AuditArgs),
     /// Make plausible events, the same for the same seed.
@@ -61,7 +62,7 @@ Examples:
   satisflow generate --events 10000 --seed 7 > events.jsonl
   satisflow generate --events 1000000 --brokers localhost:9092 --topic feedback --partitions 4")]
     Generate(command::generate::GenerateArgs),
-    /// Look at the records that are no events.
+    /// Look at the records that are no events, and take them in after all.
     #[command(subcommand)]
     Rejects(RejectsCommand),
     /// Run everything on this machine: broker, generator, service, listeners.
@@ -153,6 +154,12 @@ pub(crate) struct AuditArgs {
     /// One KPI only.
     #[arg(long)]
     pub(crate) kpi: Option<String>,
+    /// Windows that end at this time or later: RFC 3339, or a date, whose midnight is UTC.
+    #[arg(long, value_name = "TIME", value_parser = crate::times::micros)]
+    pub(crate) since: Option<i64>,
+    /// Windows that end before this time.
+    #[arg(long, value_name = "TIME", value_parser = crate::times::micros)]
+    pub(crate) until: Option<i64>,
     /// Print the SQL and do nothing else.
     #[arg(long)]
     pub(crate) print_sql: bool,
@@ -170,6 +177,38 @@ enum RejectsCommand {
         #[arg(long)]
         reason: Option<String>,
     },
+    /// Decode rejects again under the current configuration, and accept those that are events now.
+    #[command(
+        after_help = "For after a mapping, a scale or a limit was corrected. What is accepted enters the KPIs like
+a late event: from the running service, or at its next start. An id that was accepted
+meanwhile stays accepted, and the reject a reject. Killed or failed, it is run again.
+
+Examples:
+  satisflow rejects replay --reason off_scale --dry-run
+  satisflow rejects replay --topic reviews --since 2026-11-01"
+    )]
+    Replay(RejectsReplayArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RejectsReplayArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// Only rejects of this reason.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    /// Only rejects of this topic.
+    #[arg(long)]
+    pub(crate) topic: Option<String>,
+    /// Only rejects taken in at this time or later: RFC 3339, or a date, whose midnight is UTC.
+    #[arg(long, value_name = "TIME", value_parser = crate::times::micros)]
+    pub(crate) since: Option<i64>,
+    /// Only rejects taken in before this time.
+    #[arg(long, value_name = "TIME", value_parser = crate::times::micros)]
+    pub(crate) until: Option<i64>,
+    /// Count and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// Reads the flags and runs the command.
@@ -196,6 +235,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Generate(args) => command::generate::generate(args).await,
         Command::Rejects(RejectsCommand::List(lake)) => command::rejects::list(lake).await,
         Command::Rejects(RejectsCommand::Export { lake, reason }) => command::rejects::export(lake, reason).await,
+        Command::Rejects(RejectsCommand::Replay(args)) => command::rejects::replay(args).await,
         Command::Demo(args) => command::demo::demo(args).await,
         Command::Schema { name } => command::schema(&name),
     }

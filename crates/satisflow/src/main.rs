@@ -3,6 +3,7 @@
 mod cli;
 mod command;
 mod setup;
+mod times;
 
 use std::process::ExitCode;
 

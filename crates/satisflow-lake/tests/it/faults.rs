@@ -19,13 +19,20 @@ use crate::{commit, count, options};
 
 /// Faults to come, one an operation.
 #[derive(Debug, Default)]
-struct Faults {
+pub struct Faults {
     /// Writes of log entries that go through and answer with an error.
     lost_replies: AtomicUsize,
     /// Reads and lists that fail, once a reply was lost.
     failing_reads: AtomicUsize,
     /// Writes of log entries that fail.
     failing_writes: AtomicUsize,
+}
+
+impl Faults {
+    /// The next write of a log entry goes through and answers with an error.
+    pub fn lose_a_reply(&self) {
+        self.lost_replies.store(1, Ordering::SeqCst);
+    }
 }
 
 #[derive(Debug)]
@@ -100,7 +107,7 @@ impl ObjectStore for Faulty {
     }
 }
 
-async fn open(folder: &tempfile::TempDir) -> (Lake, Arc<Faults>) {
+pub async fn open(folder: &tempfile::TempDir) -> (Lake, Arc<Faults>) {
     let faults = Arc::new(Faults::default());
     let store = Faulty { inner: LocalFileSystem::new(), faults: Arc::clone(&faults) };
     let options = LakeOptions { store: Some(Arc::new(store)), ..options() };

@@ -3,6 +3,7 @@
 
 mod faults;
 mod formats;
+mod rejects;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use satisflow_pipeline::{Audit, AuditReport};
+use satisflow_pipeline::{Audit, AuditReport, AuditScope, Ends};
 use std::sync::Arc;
 
 use super::say;
@@ -13,14 +13,19 @@ use crate::setup;
 pub(crate) async fn audit(args: AuditArgs) -> Result<ExitCode> {
     let checked = setup::load(&args.config.config)?;
     let lake = setup::configured_lake(&checked.config).await?;
+    let scope = AuditScope { kpi: args.kpi, ends: Ends { since: args.since, until: args.until } };
+    if let Some(name) = &scope.kpi {
+        let known = checked.catalog.plan.definitions.iter().any(|definition| *definition.name == **name);
+        anyhow::ensure!(known, "the catalog has no KPI `{name}`");
+    }
     let audit = Audit::new(&lake, Arc::clone(&checked.catalog)).await?;
     if args.print_sql {
-        for statement in audit.sql() {
+        for statement in audit.sql(&scope) {
             say(&format!("{statement};\n"))?;
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let report = match audit.run(&lake, args.kpi.as_deref()).await {
+    let report = match audit.run(&lake, &scope).await {
         Ok(report) => report,
         Err(error) => return Err(setup::explained(&lake, error.into()).await),
     };
@@ -29,12 +34,8 @@ pub(crate) async fn audit(args: AuditArgs) -> Result<ExitCode> {
 }
 
 fn show(report: &AuditReport) -> Result<()> {
-    for d in &report.listed {
-        let [kpi, window, set] = &d.series;
-        say(&format!(
-            "{kpi} {window} [{set}] {} {}: {}; expected {}; published {}",
-            d.group, d.window_end, d.what, d.expected, d.published
-        ))?;
+    for difference in &report.listed {
+        say(&difference.to_string())?;
     }
     say(&format!("{} KPI rows compared, {} differences", report.rows, report.differences))
 }

@@ -6,9 +6,13 @@ use std::process::ExitCode;
 use anyhow::Result;
 use arrow::array::{Array, AsArray};
 use futures::TryStreamExt;
+use prometheus::Registry;
+use satisflow_model::Reason;
+use satisflow_pipeline::{RejectsCount, RejectsFilter, RejectsReplay};
 
 use super::{say, sql};
-use crate::cli::LakeArg;
+use crate::cli::{LakeArg, RejectsReplayArgs};
+use crate::setup;
 
 pub(crate) async fn list(lake: LakeArg) -> Result<ExitCode> {
     let service = sql::service(&lake).await?;
@@ -37,4 +41,37 @@ pub(crate) async fn export(lake: LakeArg, reason: Option<String>) -> Result<Exit
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Decodes rejects again; those that are events now are accepted.
+pub(crate) async fn replay(args: RejectsReplayArgs) -> Result<ExitCode> {
+    let checked = setup::load(&args.config.config)?;
+    if let Some(reason) = &args.reason {
+        let known: Vec<&str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+        anyhow::ensure!(known.contains(&reason.as_str()), "`{reason}` is no reason; there are {}", known.join(", "));
+    }
+    // A lake that is not there has no rejects, and is not made here.
+    setup::configured_lake(&checked.config).await?;
+    let parts = setup::parts(&checked, &Registry::new()).await?;
+    let filter = RejectsFilter { reason: args.reason, topic: args.topic, since: args.since, until: args.until };
+    let counts = RejectsReplay::new(&parts, filter, args.dry_run).run().await?;
+    let mut all = RejectsCount::default();
+    for (reason, count) in &counts {
+        say(&format!("{reason}: {}", told(count, args.dry_run)))?;
+        all.accepted += count.accepted;
+        all.rejected += count.rejected;
+        all.known += count.known;
+        all.cut += count.cut;
+    }
+    say(&format!("all: {}", told(&all, args.dry_run)))?;
+    if all.accepted > 0 && !args.dry_run {
+        eprintln!("the KPIs follow from the running service, or at its next start");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn told(count: &RejectsCount, dry_run: bool) -> String {
+    let accepted = if dry_run { "would be accepted" } else { "accepted" };
+    let RejectsCount { accepted: events, rejected, known, cut } = count;
+    format!("{events} {accepted}, {rejected} still rejected, {known} of an id accepted before, {cut} not kept whole")
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use prometheus::Registry;
 use satisflow_kafka::KafkaConfig;
-use satisflow_pipeline::{Service, ServiceParts};
+use satisflow_pipeline::{SelfAudit, Service, ServiceParts};
 use tokio_util::sync::CancellationToken;
 
 use super::serve::{Listeners, Serving};
@@ -41,16 +41,31 @@ pub(crate) async fn serve_and_collect(
     let lake = std::sync::Arc::clone(&parts.lake);
     let serving = Serving::start(listeners, &parts, &registry)?;
     let maintenance = tokio::spawn(maintain(parts.clone(), stop.clone()));
+    let audit = SelfAudit::new(parts.clone(), &registry)?.map(|audit| spawn_audit(audit, stop.clone()));
     let collected = Service::run(parts, kafka, stop.clone(), exit_at_end).await;
     stop.cancel();
     if maintenance.await.is_err() {
         tracing::error!("maintenance has panicked");
+    }
+    if let Some(audit) = audit
+        && audit.await.is_err()
+    {
+        tracing::error!("the audit has panicked");
     }
     serving.stop().await;
     match collected {
         Ok(()) => Ok(()),
         Err(error) => Err(setup::explained(&lake, error.into()).await),
     }
+}
+
+/// Runs the audit on a thread of its own: planning many statements must not
+/// keep those that serve and collect waiting.
+fn spawn_audit(audit: SelfAudit, stop: CancellationToken) -> tokio::task::JoinHandle<()> {
+    tokio::task::spawn_blocking(move || match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(audit.run(stop)),
+        Err(error) => tracing::error!(%error, "the service can't audit itself: no thread is to be had"),
+    })
 }
 
 /// Compaction, checkpoints and vacuum, by the process that publishes.

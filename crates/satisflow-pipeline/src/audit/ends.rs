@@ -1,0 +1,87 @@
+//! When a window ends, in SQL, and how far back it reaches.
+
+use satisflow_kpi::{CalendarUnit, WindowSpan};
+
+use super::statement::COLUMNS;
+
+pub(super) const DAY_MICROS: i64 = 86_400_000_000;
+
+/// µs between two ends of a window, the longest there are.
+pub(super) fn step(span: &WindowSpan) -> i64 {
+    match span {
+        WindowSpan::Rolling { step, .. } => *step,
+        WindowSpan::All => DAY_MICROS,
+        WindowSpan::Calendar { unit, .. } => days_max(*unit) * DAY_MICROS,
+    }
+}
+
+/// µs before an end within which an event lies that has entered or left since
+/// the end before; `None`: any time.
+pub(super) fn reach(span: &WindowSpan) -> Option<i64> {
+    match span {
+        WindowSpan::Rolling { length, step } => Some(length + step),
+        WindowSpan::All => None,
+        // Local days may have 25 hours.
+        WindowSpan::Calendar { unit, .. } => Some((days_max(*unit) + 1) * DAY_MICROS),
+    }
+}
+
+fn days_max(unit: CalendarUnit) -> i64 {
+    match unit {
+        CalendarUnit::Day => 1,
+        CalendarUnit::Week => 7,
+        CalendarUnit::Month => 31,
+        CalendarUnit::Quarter => 92,
+        CalendarUnit::HalfYear => 184,
+        CalendarUnit::Year => 366,
+    }
+}
+
+/// What enters and, for a rolling window, leaves at each end.
+pub(super) fn changes(span: &WindowSpan, listed: &str) -> String {
+    let columns = COLUMNS.map(|(name, ..)| name).join(", ");
+    let enter = format!("  SELECT {listed}{} AS window_end, {columns} FROM measured", enter_end(span, "event_time"));
+    match span {
+        WindowSpan::Rolling { length, .. } => {
+            let negated = COLUMNS.map(|(c, ..)| format!("-{c} AS {c}")).join(", ");
+            let leave = format!("{} + {length}", enter_end(span, "event_time"));
+            format!("{enter}\n  UNION ALL\n  SELECT {listed}{leave} AS window_end, {negated} FROM measured")
+        }
+        _ => enter,
+    }
+}
+
+/// µs of the first end after a time.
+pub(super) fn enter_end(span: &WindowSpan, time: &str) -> String {
+    match span {
+        WindowSpan::Rolling { step, .. } => stepped(time, *step),
+        WindowSpan::All => stepped(time, DAY_MICROS),
+        WindowSpan::Calendar { unit, zone } => {
+            let zone = zone.iana_name().unwrap_or("UTC");
+            let local = format!("to_local_time(({time}) AT TIME ZONE '{zone}')");
+            format!(
+                "CAST(arrow_cast(arrow_cast({}, 'Timestamp(Microsecond, None)'), 'Timestamp(Microsecond, Some(\"{zone}\"))') AS BIGINT)",
+                period_end(*unit, &local)
+            )
+        }
+    }
+}
+
+fn stepped(time: &str, step: i64) -> String {
+    format!("(CAST(arrow_cast({time}, 'Timestamp(Microsecond, Some(\"UTC\"))') AS BIGINT) / {step} + 1) * {step}")
+}
+
+fn period_end(unit: CalendarUnit, local: &str) -> String {
+    let plain = |name: &str, length: &str| format!("(date_trunc('{name}', {local}) + INTERVAL '{length}')");
+    match unit {
+        CalendarUnit::Day => plain("day", "1 day"),
+        CalendarUnit::Week => plain("week", "7 days"),
+        CalendarUnit::Month => plain("month", "1 month"),
+        CalendarUnit::Quarter => plain("quarter", "3 months"),
+        CalendarUnit::Year => plain("year", "1 year"),
+        CalendarUnit::HalfYear => format!(
+            "CASE WHEN date_part('month', {local}) <= 6 THEN date_trunc('year', {local}) + INTERVAL '6 months' \
+             ELSE date_trunc('year', {local}) + INTERVAL '12 months' END"
+        ),
+    }
+}

@@ -1,0 +1,219 @@
+//! The comparison of one KPI, window and grouping set as one SQL statement.
+
+use satisflow_catalog::Measure;
+use satisflow_kpi::{Definition, Metric, WindowSpan};
+
+use super::ends::{changes, enter_end};
+use super::{Audit, Ends, Published, Series};
+
+impl Audit {
+    pub(super) fn dimension(&self, index: usize) -> String {
+        let dimension = &self.catalog.dimensions[index];
+        format!("coalesce(CAST({} AS VARCHAR), '(none)') AS {}", dimension.sql, quoted(&dimension.name))
+    }
+
+    /// The comparison of one KPI, window and grouping set: a row for each
+    /// expected or published row, `what` empty where they agree. Ends with more
+    /// groups than the limit are looked for where there `may_exceed` be any.
+    pub(super) fn compare(&self, series: Series<'_>, ends: &Ends, may_exceed: bool) -> String {
+        let Series { definition, window, set } = series;
+        let names: Vec<String> = set.iter().map(|d| quoted(&self.catalog.dimensions[*d].name)).collect();
+        let listed: String = names.iter().map(|name| format!("{name}, ")).collect();
+        let same: String = names.iter().map(|name| format!(" AND e.{name} = p.{name}")).collect();
+        let group: Vec<String> = names.iter().map(|name| format!("coalesce(e.{name}, p.{name})")).collect();
+        let group = if group.is_empty() { "'total'".to_owned() } else { group.join(" || ' / ' || ") };
+        let [n, numerator, denominator] = fraction(definition.metric);
+        format!(
+            "\
+WITH measured AS (
+{measured}
+), changes AS (
+{changes}
+), totals AS (
+  SELECT {listed}window_end,
+{sums}
+  FROM changes GROUP BY {listed}window_end
+), running AS (
+  SELECT {listed}window_end,
+{running}
+  FROM totals
+), expected AS (
+  SELECT {listed}window_end, {n} AS n, {numerator} AS numerator, {denominator} AS denominator,
+         w, wx, ww, wwx, wwxx
+  FROM {limited}
+  WHERE window_end <= {frontier}{within}{range}
+), current AS (
+  SELECT * FROM (
+    SELECT {listed}CAST(window_end AS BIGINT) AS window_end, n, value, numerator, denominator, reason,
+           sum_w, sum_wx, sum_w2, sum_w2x, sum_w2x2,
+           row_number() OVER (PARTITION BY {listed}window_end ORDER BY revision DESC) AS newest
+    FROM published
+    WHERE kpi = '{kpi}' AND fingerprint = '{fingerprint}' AND window_name = '{window}' AND grouping_set = '{set}')
+  WHERE newest = 1 AND reason <> 'withdrawn'{range}
+)
+SELECT {group} AS group_text,
+       CAST(to_timestamp_micros(coalesce(e.window_end, p.window_end)) AS VARCHAR) AS end_time,
+       CASE WHEN p.window_end IS NULL THEN 'missing'
+            WHEN e.window_end IS NULL THEN 'not expected'
+            WHEN e.n <> p.n THEN 'n'
+            WHEN e.numerator <> CAST(p.numerator AS DECIMAL(76,10)) THEN 'numerator'
+            WHEN e.denominator <> CAST(p.denominator AS DECIMAL(76,10)) THEN 'denominator'
+            WHEN e.w <> CAST(p.sum_w AS DECIMAL(76,6)) THEN 'sum_w'
+            WHEN e.wx <> CAST(p.sum_wx AS DECIMAL(76,10)) THEN 'sum_wx'
+            WHEN e.ww <> CAST(p.sum_w2 AS DECIMAL(76,12)) THEN 'sum_w2'
+            WHEN e.wwx <> CAST(p.sum_w2x AS DECIMAL(76,16)) THEN 'sum_w2x'
+            WHEN e.wwxx <> CAST(p.sum_w2x2 AS DECIMAL(76,20)) THEN 'sum_w2x2'
+            WHEN (e.denominator = 0) <> (p.value IS NULL) THEN 'value'
+            WHEN e.denominator <> 0 AND
+                 abs(CAST(p.value AS DECIMAL(50,12)) * CAST(e.denominator AS DECIMAL(50,10))
+                     - CAST(e.numerator AS DECIMAL(60,22)))
+                 > abs(CAST(e.denominator AS DECIMAL(50,10)) * CAST('0.0000000000005' AS DECIMAL(20,13))) THEN 'value'
+            ELSE '' END AS what,
+       coalesce(CAST(e.n AS VARCHAR) || ' ' || CAST(e.w AS VARCHAR) || ' ' || CAST(e.numerator AS VARCHAR) || ' ' || CAST(e.denominator AS VARCHAR), '') AS expected,
+       coalesce(CAST(p.n AS VARCHAR) || ' ' || CAST(p.sum_w AS VARCHAR) || ' ' || CAST(p.numerator AS VARCHAR) || ' ' || CAST(p.denominator AS VARCHAR), '') AS published
+FROM expected e FULL OUTER JOIN current p ON e.window_end = p.window_end{same}",
+            measured = self.measured(definition.metric, set),
+            changes = changes(&window.span, &listed),
+            sums = lines(|c| format!("         sum({c}) AS {c}")),
+            running = lines(|c| format!("         {}", running(&window.span, &names, c))),
+            limited = if names.is_empty() || !may_exceed { "running".to_owned() } else { limited(&window.span, &names) },
+            within =
+                if names.is_empty() || !may_exceed { String::new() } else { format!(" AND groups <= {}", definition.groups_max) },
+            range = ends.condition(),
+            frontier = self.frontier(definition, &window.span),
+            kpi = definition.name.replace('\'', "''"),
+            fingerprint = definition.fingerprint,
+            window = window.name.replace('\'', "''"),
+            set = self.set_name(set).replace('\'', "''"),
+        )
+    }
+
+    fn measured(&self, metric: Metric, set: &[usize]) -> String {
+        let numerator = self.measure(&self.catalog.measures[metric.measure()], set, false);
+        match metric.base_measure() {
+            None => numerator,
+            Some(base) => {
+                format!("{numerator}\n  UNION ALL\n{}", self.measure(&self.catalog.measures[base], set, true))
+            }
+        }
+    }
+
+    /// What each selected event adds; 0 where it only leaves a trace.
+    fn measure(&self, measure: &Measure, set: &[usize], base: bool) -> String {
+        let dimensions: String = set.iter().map(|d| format!("{}, ", self.dimension(*d))).collect();
+        let names: String = set.iter().map(|d| format!("{}, ", quoted(&self.catalog.dimensions[*d].name))).collect();
+        let (key, first) = match &measure.first_per {
+            None => ("NULL".to_owned(), "counting"),
+            Some(key) => (
+                format!("CAST({key} AS VARCHAR)"),
+                "counting AND row_number() OVER (PARTITION BY counting, k ORDER BY event_time, event_id, source) = 1",
+            ),
+        };
+        let keyed = if measure.first_per.is_some() { " AND k IS NOT NULL" } else { "" };
+        let columns = COLUMNS.map(|(name, kind, of_base)| {
+            let counts = if of_base == base { "c" } else { "false" };
+            let value = match name {
+                "n" | "base_n" => "CASE WHEN w > 0 THEN 1 ELSE 0 END",
+                "base" => "wx",
+                name => name,
+            };
+            format!("CASE WHEN {counts} THEN {value} ELSE CAST(0 AS {kind}) END AS {name}")
+        });
+        format!(
+            "  SELECT {names}event_time, {columns}
+  FROM (SELECT *, {first} AS c
+        FROM (SELECT *, CAST(w * x AS DECIMAL(60,10)) AS wx, CAST(w * w AS DECIMAL(50,12)) AS ww,
+                     CAST(CAST(w * w AS DECIMAL(40,12)) * x AS DECIMAL(70,16)) AS wwx,
+                     CAST(CAST(w * w AS DECIMAL(40,12)) * CAST(x * x AS DECIMAL(36,8)) AS DECIMAL(76,20)) AS wwxx
+              FROM (SELECT {dimensions}event_time, event_id, source, counting, {key} AS k,
+                           CAST({weight} AS DECIMAL(18,6)) AS w, CAST({value} AS DECIMAL(18,4)) AS x
+                    FROM resolved WHERE {filter}) AS r
+              WHERE w IS NOT NULL AND x IS NOT NULL{keyed}) AS m) AS f",
+            columns = columns.join(", "),
+            weight = numeric(&measure.weight),
+            value = numeric(&measure.value),
+            filter = measure.filter,
+        )
+    }
+
+    /// Ends up to here are published.
+    fn frontier(&self, definition: &Definition, span: &WindowSpan) -> String {
+        let Some(Published { watermark, closed }) = self.frontiers.get(&definition.fingerprint) else {
+            return i64::MIN.to_string();
+        };
+        match closed {
+            None => watermark.to_string(),
+            Some(closed) => format!(
+                "greatest({watermark}, (SELECT max({}) FROM resolved WHERE CAST(event_time AS BIGINT) <= {closed}))",
+                enter_end(span, "event_time")
+            ),
+        }
+    }
+}
+
+/// A condition counts as 1 or 0.
+fn numeric(sql: &str) -> String {
+    let comparison = [" < ", " > ", " = ", " <= ", " >= ", " <> "].iter().any(|op| sql.contains(op));
+    let lower = sql.trim_start().to_ascii_lowercase();
+    let is_case = lower.starts_with("case");
+    if comparison && !is_case { format!("CAST(({sql}) AS INT)") } else { format!("({sql})") }
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Sums: name, type of what an event adds, and whether it is of a ratio's denominator.
+pub(super) const COLUMNS: [(&str, &str, bool); 8] = [
+    ("n", "BIGINT", false),
+    ("base_n", "BIGINT", true),
+    ("w", "DECIMAL(18,6)", false),
+    ("wx", "DECIMAL(60,10)", false),
+    ("ww", "DECIMAL(50,12)", false),
+    ("wwx", "DECIMAL(70,16)", false),
+    ("wwxx", "DECIMAL(76,20)", false),
+    ("base", "DECIMAL(60,10)", true),
+];
+
+fn lines(line: impl Fn(&str) -> String) -> String {
+    COLUMNS.map(|(name, ..)| line(name)).join(",\n")
+}
+
+/// n, numerator and denominator from the running sums.
+fn fraction(metric: Metric) -> [&'static str; 3] {
+    let one = "CAST(1 AS DECIMAL(76,10))";
+    let wx = "CAST(wx AS DECIMAL(76,10))";
+    match metric {
+        Metric::Mean(_) | Metric::Share(_) => ["n", wx, "CAST(w AS DECIMAL(76,10))"],
+        Metric::Ratio { .. } => ["base_n", wx, "CAST(base AS DECIMAL(76,10))"],
+        Metric::Count(_) => ["n", "CAST(n AS DECIMAL(76,10))", one],
+        Metric::Sum(_) => ["n", wx, one],
+    }
+}
+
+/// Rolling windows and `all` run on; a calendar period stands by itself.
+fn running(span: &WindowSpan, names: &[String], column: &str) -> String {
+    let partition = if names.is_empty() { String::new() } else { format!("PARTITION BY {} ", names.join(", ")) };
+    match span {
+        WindowSpan::Calendar { .. } => column.to_owned(),
+        _ => format!("sum({column}) OVER ({partition}ORDER BY window_end) AS {column}"),
+    }
+}
+
+/// `running` with the number of groups that have content at each end. An end
+/// with more of them than the limit has no rows. A group has its content from
+/// one of its rows to the next.
+fn limited(span: &WindowSpan, names: &[String]) -> String {
+    const FILLED: &str = "CASE WHEN n + base_n > 0 THEN 1 ELSE 0 END";
+    match span {
+        WindowSpan::Calendar { .. } => {
+            format!("(SELECT *, sum({FILLED}) OVER (PARTITION BY window_end) AS groups FROM running)")
+        }
+        _ => format!(
+            "(SELECT *, sum(change) OVER (ORDER BY window_end) AS groups
+        FROM (SELECT *, {FILLED} - lag({FILLED}, 1, 0) OVER (PARTITION BY {} ORDER BY window_end) AS change
+              FROM running))",
+            names.join(", ")
+        ),
+    }
+}

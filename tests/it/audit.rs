@@ -1,0 +1,166 @@
+//! The audit, by command and by the service itself, on sound and on doctored lakes.
+
+use std::process::Command;
+
+use satisflow_testkit::{Finished, wait_for};
+
+use crate::place::{LIMIT, Place, brokers};
+
+/// Few series, so that an audit plans few statements.
+const CATALOG: &str = "version: 1
+zone: UTC
+dimensions: { department: department }
+windows:
+  1h: { length: 1h, step: 15m }
+  day: { calendar: day }
+measures:
+  satisfaction: { kinds: [rating], value: 'csat_0_100(score, scale)', weight: weight }
+  complaints: { kinds: [complaint_opened], first_per: case_id }
+defaults: { grouping_sets: [[], [department]], n_min: 1 }
+metrics:
+  csat: { mean: satisfaction }
+  complaints: { count: complaints }
+";
+
+pub fn place(topic: &str, brokers: &str, more: &str) -> Place {
+    let place = Place::with(topic, brokers, &format!("catalog: catalog.yaml\n{more}"));
+    std::fs::write(place.path().join("catalog.yaml"), CATALOG).unwrap();
+    place
+}
+
+pub fn audit(place: &Place, arguments: &[&str]) -> Finished {
+    place.program.run(&[&["--log", "error", "audit"], arguments].concat()).unwrap()
+}
+
+/// KPI rows compared, and differences.
+pub fn counts(done: &Finished) -> (u64, u64) {
+    let last = done.out.lines().last().unwrap_or_default();
+    let numbers: Vec<u64> = last.split(' ').filter_map(|word| word.parse().ok()).collect();
+    assert_eq!(numbers.len(), 2, "{}{}", done.out, done.err);
+    (numbers[0], numbers[1])
+}
+
+/// Changes rows behind the service's back, by another writer of Delta tables.
+fn doctor(place: &Place, table: &str, set: &str, predicate: &str) {
+    let program = "
+import sys
+from deltalake import DeltaTable
+lake, column, value, predicate = sys.argv[1:]
+done = DeltaTable(lake).update(updates={column: value}, predicate=predicate)
+assert done['num_updated_rows'] == 1, done
+";
+    let (column, value) = set.split_once('=').unwrap();
+    let python = satisflow_testkit::script("python-env.sh").unwrap();
+    let lake = place.path().join("lake").join(table);
+    let done = Command::new(python).args(["-c", program]).arg(lake).args([column, value, predicate]).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// One text from the lake.
+fn text(place: &Place, query: &str) -> String {
+    let out = place.program.succeed(&["--log", "error", "sql", "--format", "csv", query]).unwrap();
+    out.lines().nth(1).unwrap_or_default().to_owned()
+}
+
+/// An event that counts, and the end of an hour that holds it: neither the first nor the last ones.
+fn an_event(place: &Place) -> String {
+    text(
+        place,
+        "select event_id from events_distinct where kind = 'rating' and score is not null and weight > 0 \
+                 and event_time < (select max(event_time) - interval '3 hours' from events) \
+                 and event_id not in (select retracts from events where retracts is not null) \
+                 and event_id not in (select supersedes from events where supersedes is not null) \
+                 order by event_time desc limit 1",
+    )
+}
+
+#[test]
+fn an_audit_of_a_range_compares_the_windows_that_end_in_it() {
+    let place = place("feedback", "127.0.0.1:1", "time: data");
+    let events = place.program.run(&["generate", "--events", "600", "--days", "6", "--seed", "5"]).unwrap().out;
+    std::fs::write(place.path().join("events.jsonl"), events).unwrap();
+    place.program.succeed(&["replay", "events.jsonl"]).unwrap();
+    let end = "select max(window_end) from kpi_current where window_name = 'day' and grouping_set = '' \
+               and window_end < (select max(window_end) from kpi_current where window_name = '1h') - interval '2 days'";
+    let middle = text(&place, end);
+    let (all, _) = counts(&audit(&place, &[]));
+    let (before, _) = counts(&audit(&place, &["--until", &middle]));
+    let (after, _) = counts(&audit(&place, &["--since", &middle]));
+    assert!(before > 0 && after > 0 && before + after == all, "{before} + {after}, {all}");
+    // The bound itself belongs to what follows; a date is its midnight.
+    let next = format!("{}.000001Z", middle.trim_end_matches('Z'));
+    let (at, _) = counts(&audit(&place, &["--since", &middle[..10], "--until", &next]));
+    let expected = format!("select count(*) from kpi_current where window_end = timestamp '{middle}'");
+    assert_eq!(Some(i64::try_from(at).unwrap()), place.number(&expected));
+    let (of_one, _) = counts(&audit(&place, &["--kpi", "csat", "--since", &middle]));
+    assert!((1..after).contains(&of_one), "{of_one} of {after}");
+    assert!(audit(&place, &["--kpi", "cast"]).err.contains("no KPI `cast`"));
+    assert!(audit(&place, &["--since", "yesterday"]).err.contains("2026-11-01"));
+    doctor(
+        &place,
+        "kpis",
+        "sum_w=sum_w + 0.000001",
+        &format!(
+            "kpi = 'csat' and window_name = 'day' and grouping_set = '' and revision = 1 and window_end = '{middle}'"
+        ),
+    );
+    assert_eq!(counts(&audit(&place, &["--until", &middle])), (before, 0));
+    assert_eq!(counts(&audit(&place, &["--kpi", "complaints"])).1, 0);
+    let found = audit(&place, &["--since", &middle]);
+    assert_eq!((found.code, counts(&found)), (1, (after, 1)), "{}", found.out);
+    assert!(found.out.starts_with("csat day [] total") && found.out.contains("sum_w"), "{}", found.out);
+}
+
+/// What the service says of its own audit: last run, rows, differences.
+fn own_audit(place: &Place) -> Option<(f64, f64, f64)> {
+    let got = reqwest::blocking::get(format!("http://127.0.0.1:{}/metrics", place.http)).ok()?.text().ok()?;
+    let value = |name: &str| {
+        let line = got.lines().find(|line| line.split(' ').next() == Some(name))?;
+        line.rsplit(' ').next()?.parse::<f64>().ok()
+    };
+    let names = ["last_run_timestamp_seconds", "rows_total", "differences"];
+    let [last, rows, differences] = names.map(|name| value(&format!("satisflow_audit_{name}")));
+    Some((last?, rows?, differences?))
+}
+
+fn a_doctored_lake_is_found(topic: &str, change: impl Fn(&Place)) {
+    let settings = "time: data\naudit: { interval_ms: 300, windows_max: 1000 }";
+    let place = place(topic, &brokers(), settings);
+    place.generate_all(topic, 1200, &["--seed", "8", "--days", "2"]);
+    let mut running = place.program.start("run", &["run"]).unwrap();
+    place.wait_for_rows(1200);
+    let sound = wait_for("a sound audit", LIMIT, || own_audit(&place).filter(|a| a.0 > 0.0 && a.1 > 100.0)).unwrap();
+    assert!(sound.2.abs() < 0.5 && !running.log().contains("are not what"), "{sound:?} {}", running.log());
+    change(&place);
+    wait_for("a difference", LIMIT, || own_audit(&place).filter(|a| a.2 > 0.5)).unwrap();
+    let log = running.log();
+    let told = log.lines().find(|line| line.contains("ERROR") && line.contains("are not what the lake's events"));
+    assert!(told.is_some_and(|line| line.contains("csat") && line.contains("expected")), "{log}");
+    running.signal("TERM").unwrap();
+    assert_eq!(running.wait(LIMIT).unwrap(), 0, "{}", running.log());
+    let found = audit(&place, &["--kpi", "csat"]);
+    assert!(found.code == 1 && counts(&found).1 > 0 && found.out.contains("csat"), "{}{}", found.out, found.err);
+}
+
+#[test]
+fn a_changed_kpi_row_is_found_by_the_command_and_by_the_service() {
+    a_doctored_lake_is_found("doctored-kpis", |place| {
+        let row = "kpi = 'csat' and window_name = '1h' and grouping_set = ''";
+        let end = text(
+            place,
+            &format!(
+                "select max(window_end) from kpis where {row} and window_end < (select max(window_end) - interval '3 hours' \
+             from kpis where {row})"
+            ),
+        );
+        doctor(place, "kpis", "n=n + 1", &format!("{row} and revision = 1 and window_end = '{end}'"));
+    });
+}
+
+#[test]
+fn a_changed_event_is_found_by_the_command_and_by_the_service() {
+    a_doctored_lake_is_found("doctored-records", |place| {
+        let id = an_event(place);
+        doctor(place, "records", "weight=weight + 1", &format!("outcome = 'accepted' and event_id = '{id}'"));
+    });
+}
