@@ -158,7 +158,8 @@ impl Engine {
                 continue;
             };
             let Some(group) = self.published_group(lane, batch, row) else { continue };
-            let is_ratio = self.plan.definitions[self.lanes[lane].members[kpi].definition].metric.base_measure().is_some();
+            let is_ratio =
+                self.plan.definitions[self.lanes[lane].members[kpi].definition].metric.base_measure().is_some();
             let found = PublishedRow {
                 revision: u32::try_from(revision.value(row)).unwrap_or(u32::MAX),
                 sums: moments.sums(row, is_ratio),

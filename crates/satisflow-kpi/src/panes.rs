@@ -78,7 +78,6 @@ impl Slide {
         self.end = end;
         Ok(())
     }
-
 }
 
 impl GroupPanes {

@@ -4,4 +4,5 @@
 mod oracle;
 mod properties;
 mod rows;
+mod simulation;
 mod stream;

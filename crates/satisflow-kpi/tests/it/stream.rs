@@ -85,7 +85,7 @@ pub fn batch(events: &[Event]) -> Batch {
     }
 }
 
-fn arrival(event: &Event) -> Arrival {
+pub fn arrival(event: &Event) -> Arrival {
     Arrival { identity: u128::from(event.id), position: position(event), voids: [event.voids.map(u128::from), None] }
 }
 
@@ -164,7 +164,8 @@ impl Scorer {
     pub fn restarted(self, events: &[Event], published: i64) -> Scorer {
         let plan = self.engine.plan().clone();
         let fingerprints: Vec<_> = plan.definitions.iter().map(|d| d.fingerprint.clone()).collect();
-        let mut next = Scorer { late_panes: self.late_panes, kpis: self.kpis, revisions: self.revisions, ..Scorer::new(plan) };
+        let mut next =
+            Scorer { late_panes: self.late_panes, kpis: self.kpis, revisions: self.revisions, ..Scorer::new(plan) };
         if let Some(late_panes) = next.late_panes {
             next.engine.begin_at(&vec![published; fingerprints.len()], late_panes, 0).unwrap();
         }
