@@ -4,6 +4,7 @@
 mod commands;
 mod drugs;
 mod flow;
+mod hostile;
 mod place;
 mod sql;
 mod trouble;

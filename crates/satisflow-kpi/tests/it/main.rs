@@ -6,3 +6,4 @@ mod properties;
 mod rows;
 mod simulation;
 mod stream;
+mod time;
