@@ -12,6 +12,7 @@ pub struct Hostile {
     random: ChaCha8Rng,
     mutator: Mutator,
     number: u64,
+    last_valid: String,
 }
 
 const TEXTS: &[&str] = &[
@@ -74,14 +75,23 @@ const TIMES: &[&str] = &[
 impl Hostile {
     /// Same seed, same records.
     pub fn new(seed: u64) -> Hostile {
-        Hostile { random: ChaCha8Rng::seed_from_u64(seed), mutator: Mutator::new(seed ^ 1), number: 0 }
+        Hostile {
+            random: ChaCha8Rng::seed_from_u64(seed),
+            mutator: Mutator::new(seed ^ 1),
+            number: 0,
+            last_valid: "{}".to_owned(),
+        }
     }
 
     /// The next payload; never empty.
     pub fn record(&mut self) -> Vec<u8> {
         self.number += 1;
         match self.random.random_range(0..1000) {
-            0..200 => self.valid().into_bytes(),
+            0..10 => self.last_valid.clone().into_bytes(),
+            10..200 => {
+                self.last_valid = self.valid();
+                self.last_valid.clone().into_bytes()
+            }
             200..400 => self.mutated(),
             400..500 => self.random_bytes(),
             500..650 => self.with_number().into_bytes(),
@@ -113,8 +123,9 @@ impl Hostile {
         )
     }
 
+    /// Within a few days, so that windows hold many events.
     fn time(&mut self) -> String {
-        format!("\"2026-{:02}-{:02}T{:02}:00:00Z\"", self.one_to(12), self.one_to(28), self.one_to(23))
+        format!("\"2026-11-{:02}T{:02}:00:00Z\"", self.one_to(3), self.one_to(23))
     }
 
     fn one_to(&mut self, last: u32) -> u32 {

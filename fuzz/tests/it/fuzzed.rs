@@ -41,22 +41,22 @@ fn try_one(name: &str, input: &[u8], target: fn(&[u8])) {
 
 #[test]
 fn decode() {
-    run("decode", 20_000, targets::decode);
+    run("decode", 4_000, targets::decode);
 }
 
 #[test]
 fn mapping() {
-    run("mapping", 20_000, targets::mapping);
+    run("mapping", 1_500, targets::mapping);
 }
 
 #[test]
 fn time() {
-    run("time", 20_000, targets::time);
+    run("time", 1_500, targets::time);
 }
 
 #[test]
 fn number() {
-    run("number", 20_000, targets::number);
+    run("number", 3_000, targets::number);
 }
 
 #[test]

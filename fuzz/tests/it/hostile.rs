@@ -11,7 +11,7 @@ use crate::targets::{NOW, decoder, record};
 
 /// Rows of a batch, as the collector takes them.
 const BATCH_ROWS: usize = 8192;
-const RECORDS: u64 = 100_000;
+const RECORDS: u64 = 1_000_000;
 
 #[derive(Default)]
 struct Account {
