@@ -29,6 +29,12 @@ test: setup ## Run every test, with Apache Kafka and independent readers
 	cargo build --locked --workspace --bins
 	cargo test --locked --workspace
 
+.PHONY: fuzz
+fuzz: ## Mutated inputs, hostile records and schedules, FACTOR (10) times those of `make test`
+	cargo build --locked --workspace --bins
+	SATISFLOW_FUZZ_FACTOR=$${FACTOR:-10} SATISFLOW_SIMULATION_SCHEDULES=$$(($${FACTOR:-10} * 20000)) \
+		cargo test --locked --workspace --test it -- fuzzed:: hostile:: simulation:: --nocapture
+
 .PHONY: lint
 lint: setup ## Check format, lints and purity
 	cargo fmt --all --check

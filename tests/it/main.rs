@@ -6,6 +6,7 @@ mod commands;
 mod drugs;
 mod flow;
 mod history;
+mod hostile;
 mod place;
 mod rejects;
 mod snapshots;

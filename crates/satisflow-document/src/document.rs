@@ -6,6 +6,7 @@ use std::fmt;
 use saphyr::{LoadableYamlNode, MarkedYaml, Marker, Scalar, YamlData};
 use serde_json::{Map, Value};
 
+use crate::nesting::too_deep;
 use crate::problems::{Problem, Problems};
 
 /// Nesting beyond this is refused.
@@ -63,12 +64,9 @@ impl Document {
             written: BTreeMap::new(),
             problems: Problems::new(),
         };
-        let nodes = MarkedYaml::load_from_str(text).unwrap_or_else(|error| {
-            reader.problem(*error.marker(), error.info().to_owned());
-            Vec::new()
-        });
+        let nodes = reader.nodes(text);
         let value = match nodes.as_slice() {
-            [node] => reader.value(node, String::new(), 0),
+            [node] => reader.value(node, String::new()),
             [] => Value::Object(Map::new()),
             _ => {
                 reader.problem(nodes[1].span.start, "only one YAML document is read from a file".to_owned());
@@ -134,17 +132,24 @@ impl Reader<'_> {
         self.problems.push(problem);
     }
 
-    fn value(&mut self, node: &MarkedYaml<'_>, pointer: String, depth: usize) -> Value {
+    fn nodes<'a>(&mut self, text: &'a str) -> Vec<MarkedYaml<'a>> {
+        if let Some(at) = too_deep(text, DEPTH_MAX) {
+            self.problem(at, format!("nested more than {DEPTH_MAX} deep"));
+            return Vec::new();
+        }
+        MarkedYaml::load_from_str(text).unwrap_or_else(|error| {
+            self.problem(*error.marker(), error.info().to_owned());
+            Vec::new()
+        })
+    }
+
+    fn value(&mut self, node: &MarkedYaml<'_>, pointer: String) -> Value {
         let start = node.span.start;
         self.places.entry(pointer.clone()).or_insert((start.line(), start.col() + 1));
-        if depth > DEPTH_MAX {
-            self.problem(start, format!("nested more than {DEPTH_MAX} deep"));
-            return Value::Null;
-        }
         match &node.data {
             YamlData::Value(scalar) => self.scalar(scalar, node, &pointer),
             YamlData::Sequence(items) => {
-                let item = |(i, node)| self.value(node, format!("{pointer}/{i}"), depth + 1);
+                let item = |(i, node)| self.value(node, format!("{pointer}/{i}"));
                 Value::Array(items.iter().enumerate().map(item).collect())
             }
             YamlData::Mapping(entries) => {
@@ -153,7 +158,7 @@ impl Reader<'_> {
                     let Some(name) = self.key(key) else { continue };
                     let at = format!("{pointer}/{}", escape(&name));
                     self.places.insert(at.clone(), (key.span.start.line(), key.span.start.col() + 1));
-                    map.insert(name, self.value(value, at, depth + 1));
+                    map.insert(name, self.value(value, at));
                 }
                 Value::Object(map)
             }
@@ -208,17 +213,22 @@ impl Reader<'_> {
     }
 
     fn substitute(&mut self, text: &str, at: Marker) -> String {
-        let Some((before, rest)) = text.split_once("${") else { return text.to_owned() };
-        let Some((inside, after)) = rest.split_once('}') else {
-            self.problem(at, "`${` has no closing `}`".to_owned());
-            return text.to_owned();
-        };
-        let (name, default) = inside.split_once(":-").map_or((inside, None), |(n, d)| (n, Some(d)));
-        let value = (self.variable)(name).or(default.map(str::to_owned)).unwrap_or_else(|| {
-            self.problem(at, format!("the environment variable `{name}` is not set"));
-            String::new()
-        });
-        format!("{before}{value}{}", self.substitute(after, at))
+        let (mut out, mut text) = (String::with_capacity(text.len()), text);
+        while let Some((before, rest)) = text.split_once("${") {
+            out.push_str(before);
+            let Some((inside, after)) = rest.split_once('}') else {
+                self.problem(at, "`${` has no closing `}`".to_owned());
+                text = &text[before.len()..];
+                break;
+            };
+            let (name, default) = inside.split_once(":-").map_or((inside, None), |(n, d)| (n, Some(d)));
+            match (self.variable)(name).or(default.map(str::to_owned)) {
+                Some(value) => out.push_str(&value),
+                None => self.problem(at, format!("the environment variable `{name}` is not set")),
+            }
+            text = after;
+        }
+        out + text
     }
 }
 

@@ -4,6 +4,7 @@
 //! that the published schema and the messages can't disagree.
 
 mod document;
+mod nesting;
 mod problems;
 mod schema;
 mod values;

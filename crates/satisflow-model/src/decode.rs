@@ -258,11 +258,15 @@ impl Decoder {
     }
 
     fn time(&self, text: &str, kind: Shape, binding: Option<&Binding>) -> Result<i64, values::Fault> {
-        match (binding.and_then(|b| b.time.as_ref()), kind) {
+        let time = match (binding.and_then(|b| b.time.as_ref()), kind) {
             (Some(form), _) => values::formatted(text, &form.format, &form.zone),
             (None, Shape::Number) => values::epoch_millis(text),
             (None, _) => values::rfc3339(text),
+        }?;
+        if !(Limits::TIME_MIN..Limits::TIME_MAX).contains(&time) {
+            return Err((Reason::TimeOutOfRange, "not within the years 1700 to 2199".to_owned()));
         }
+        Ok(time)
     }
 
     fn number(&self, column: Column, text: &str, binding: Option<&Binding>) -> Result<Value<'static>, values::Fault> {

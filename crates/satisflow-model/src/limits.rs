@@ -22,6 +22,12 @@ pub struct Limits {
 impl Limits {
     /// Events before 1990-01-01T00:00:00Z are refused, µs.
     pub const EVENT_TIME_MIN: i64 = 631_152_000_000_000;
+    /// Times before 1700-01-01T00:00:00Z are refused in every field, µs: SQL
+    /// compares times in nanoseconds of 64 bits, which begin in 1677.
+    pub const TIME_MIN: i64 = -8_520_336_000_000_000;
+    /// Times from 2200-01-01T00:00:00Z on are refused in every field, µs: the
+    /// nanoseconds end in 2262, and windows reach beyond their events.
+    pub const TIME_MAX: i64 = 7_258_118_400_000_000;
 }
 
 impl Default for Limits {

@@ -19,7 +19,7 @@ pub enum Reason {
     OffScale,
     /// The scale is not known.
     UnknownScale,
-    /// The event's time is before 1990 or too far in the future.
+    /// The event's time is before 1990 or too far in the future, or a time is not within 1700 to 2199.
     TimeOutOfRange,
     /// A time can't be read.
     InvalidTime,

@@ -239,4 +239,29 @@ mod tests {
         assert_eq!(at(start + IDLE), (95, 95));
         assert_eq!(at(start + IDLE + Duration::from_secs(3600)), (895, 95));
     }
+
+    #[test]
+    fn a_clock_that_jumps_back_moves_nothing_back() {
+        let (mut watermarks, start) = watermarks(TimeMode::Live);
+        watermarks.progress("t", 0, true, start);
+        watermarks.progress("t", 1, true, start);
+        let later = start + IDLE;
+        let mut at = |clock| watermarks.frontiers(later, clock)[0].watermark;
+        assert_eq!([at(1_000), at(-86_400_000_000), at(999), at(2_000)], [995, 995, 995, 1_995]);
+    }
+
+    #[test]
+    fn one_partition_an_hour_behind_holds_windows_open_and_an_idle_one_does_not() {
+        const HOUR: i64 = 3_600_000_000;
+        let (mut watermarks, start) = watermarks(TimeMode::Live);
+        watermarks.observe("t", 0, 2 * HOUR, start);
+        watermarks.observe("t", 1, HOUR, start);
+        let later = start + IDLE * 2;
+        assert_eq!(first(&mut watermarks, later), HOUR - 5, "behind, and not at its end");
+        watermarks.progress("t", 1, true, start);
+        assert_eq!(first(&mut watermarks, later), 2 * HOUR - 5, "at its end, and quiet");
+        watermarks.observe("t", 1, HOUR + 1, later);
+        watermarks.observe("t", 0, 3 * HOUR, later);
+        assert_eq!(first(&mut watermarks, later), 2 * HOUR - 5, "back again: nothing goes back, nothing goes on");
+    }
 }

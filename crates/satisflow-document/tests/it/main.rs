@@ -132,3 +132,20 @@ fn unknown_fields_do_not_hide_what_else_is_wrong() {
     let shop = document.read::<Shop>(&mut problems).unwrap();
     assert_eq!((shop.version, problems.len()), (3, 1));
 }
+
+#[test]
+fn a_document_nested_too_deep_is_a_problem_and_not_the_end_of_the_process() {
+    let deep = |text: &str| Document::parse("f", text).map(drop).unwrap_err().to_string();
+    for text in ["- ".repeat(100_000), "? ".repeat(100_000), "[".repeat(200)] {
+        let said = deep(&text);
+        assert!(said.contains("nested more than 64 deep"), "{said}");
+    }
+    let mut aliases = String::from("a0: &a0 [1]\n");
+    for level in 1..100 {
+        aliases += &format!("a{level}: &a{level} [*a{}]\n", level - 1);
+    }
+    assert!(deep(&aliases).starts_with("f:65:"), "{}", deep(&aliases));
+    Document::parse("f", &format!("{}1{}", "[".repeat(64), "]".repeat(64))).unwrap();
+    let many = format!("a: \"{}\"", "${A:-}".repeat(100_000));
+    assert_eq!(Document::parse("f", &many).unwrap().value("/a").unwrap(), "");
+}

@@ -4,4 +4,6 @@
 mod oracle;
 mod properties;
 mod rows;
+mod simulation;
 mod stream;
+mod time;

@@ -1,6 +1,7 @@
 //! The naive answer: every row from the whole set, by definition, in no hurry.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
@@ -36,7 +37,16 @@ fn berlin_day(time: i64) -> Date {
     Timestamp::from_microsecond(time).unwrap().to_zoned_datetime(zone).date()
 }
 
+thread_local! {
+    /// Civil time is slow to work out, and asked for a thousand times a stream.
+    static DAY_ENDS: RefCell<HashMap<i64, i64>> = RefCell::default();
+}
+
 fn day_end(time: i64) -> i64 {
+    DAY_ENDS.with_borrow_mut(|ends| *ends.entry(time).or_insert_with(|| new_day_end(time)))
+}
+
+fn new_day_end(time: i64) -> i64 {
     let zone = TimeZone::get("Europe/Berlin").unwrap();
     let next = berlin_day(time).tomorrow().unwrap();
     next.to_zoned_datetime(zone).unwrap().timestamp().as_microsecond()
@@ -136,7 +146,8 @@ fn sold(event: &Event) -> Option<(i128, i128)> {
     event.units.map(|x| (1_000_000, i128::from(x)))
 }
 
-const SETS: [&str; 3] = ["", "department", "department,channel"];
+pub const WINDOWS: [&str; 4] = ["5m", "1h", "day", "all"];
+pub const SETS: [&str; 3] = ["", "department", "department,channel"];
 
 /// Who counts for one KPI.
 struct Kpi<'a> {
@@ -164,30 +175,47 @@ impl Kpi<'_> {
     }
 }
 
+/// What is asked for, and how far each KPI is final.
+pub struct Scope<'a> {
+    pub windows: &'a [&'a str],
+    /// Coarser ones first.
+    pub sets: &'a [&'a str],
+    /// In the order of the plan's definitions.
+    pub watermarks: [i64; 3],
+    pub groups_max: usize,
+}
+
 /// Every row whose window ends at or before `watermark`.
 pub fn rows(events: &[Event], watermark: i64, groups_max: usize) -> BTreeMap<String, String> {
+    rows_of(events, &Scope { windows: &WINDOWS, sets: &SETS, watermarks: [watermark; 3], groups_max })
+}
+
+/// Every row of a scope.
+pub fn rows_of(events: &[Event], scope: &Scope<'_>) -> BTreeMap<String, String> {
     let counting = counting(events);
     let firsts = firsts(&counting);
     let of = |counted, measure, base| Kpi { counted, counting: &counting, measure, base };
     let kpis: [(&str, Kpi<'_>); 3] = [
         ("csat", of(&counting, score, None)),
-        ("responses", of(&counting, score, None)),
         ("complaint_rate", of(&firsts, opening, Some(sold))),
+        ("responses", of(&counting, score, None)),
     ];
     let mut table = BTreeMap::new();
-    for (name, kpi) in &kpis {
+    for ((name, kpi), watermark) in kpis.iter().zip(scope.watermarks) {
         let selected = |e: &&Event| (kpi.measure)(e).is_some() || kpi.base.is_some_and(|base| base(e).is_some());
-        for (window, set) in ["5m", "1h", "day", "all"].iter().flat_map(|w| SETS.map(|s| (*w, s))) {
+        for (window, set) in scope.windows.iter().flat_map(|w| scope.sets.iter().map(|s| (*w, *s))) {
             for event in events.iter().filter(selected) {
                 for end in ends(window, event.time).into_iter().filter(|end| *end <= watermark) {
-                    let over = |set: &&&str| kpi.groups(window, set, end) > groups_max;
-                    if over(&&set) {
+                    let key = format!("{name}|{window}|{set}|{}|{end:020}", group(set, event));
+                    let over = |set: &str| {
+                        counting.len() > scope.groups_max && kpi.groups(window, set, end) > scope.groups_max
+                    };
+                    if table.contains_key(&key) || over(set) {
                         continue;
                     }
-                    let finer_over = SETS.iter().skip_while(|s| **s != set).skip(1).any(|s| over(&s));
+                    let finer_over = scope.sets.iter().skip_while(|s| **s != set).skip(1).any(|s| over(s));
                     let here = |e: &Event| group(set, e) == group(set, event) && inside(window, e.time, end);
                     let [parts, base] = kpi.parts(here);
-                    let key = format!("{name}|{window}|{set}|{}|{end:020}", group(set, event));
                     table.insert(key, line(name, &parts, &base, finer_over));
                 }
             }

@@ -85,7 +85,7 @@ pub fn batch(events: &[Event]) -> Batch {
     }
 }
 
-fn arrival(event: &Event) -> Arrival {
+pub fn arrival(event: &Event) -> Arrival {
     Arrival { identity: u128::from(event.id), position: position(event), voids: [event.voids.map(u128::from), None] }
 }
 

@@ -118,6 +118,26 @@ fn every_reason_of_a_reject() {
     }
 }
 
+/// Beyond, SQL can't compare them: one such event would end every audit.
+#[test]
+fn times_that_sql_cannot_compare_are_rejects() {
+    let dated = |time: &str| {
+        let payload = rating("").replace("2026-11-23T11:00:00+08:00", time);
+        show(&row(&decoder(None), Some(payload.as_bytes())))
+    };
+    for time in ["2200-01-01T00:00:00Z", "9999-12-30T21:59:59Z"] {
+        assert!(dated(time).contains("time_out_of_range reject_field=event_time"), "{}", dated(time));
+    }
+    for (due, expected) in [
+        ("9999-12-30T00:00:00Z", "time_out_of_range"),
+        ("1699-12-31T23:59:59Z", "time_out_of_range"),
+        ("2199-12-31T23:59:59.999999Z", "accepted"),
+        ("1700-01-01T00:00:00Z", "accepted"),
+    ] {
+        assert_eq!(reason(&rating(&format!(r#","due_at":"{due}""#))), expected, "{due}");
+    }
+}
+
 #[test]
 fn scores_of_the_ten_point_scale() {
     let ten = |score: &str| reason(&rating("").replace("1-5", "1-10").replace(":4,", &format!(":{score},")));
