@@ -136,7 +136,7 @@ fn places_that_can_not_be_are_named_before_anything_starts() {
     told("s3://b/p", "{ aws_endpoint_url: 'http://store.example' }", "is not encrypted: use https");
     told("s3://b/p", "{ aws_endpoint_url: 'http://store.example', aws_allow_http: true }", "use https");
     told("s3://b/p", "{ aws_endpoint_url: 'http://127.0.0.1:1' }", "aws_allow_http: true");
-    told("s3://b/p", "{ aws_acess_key_id: x }", "`aws_acess_key_id` is no option");
+    told("s3://b/p", "{ aws_key: x }", "`aws_key` is no option");
     told("s3:///p", "{}", "no bucket is named");
     told("ftp://b/p", "{}", "`ftp` is not supported");
 }
