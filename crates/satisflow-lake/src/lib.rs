@@ -9,6 +9,7 @@
 
 mod commit;
 mod error;
+mod failpoints;
 mod lake;
 mod live;
 mod maintain;

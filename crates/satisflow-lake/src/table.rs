@@ -22,6 +22,7 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use crate::error::{CommitError, LakeError};
+use crate::failpoints::reach;
 use crate::position::{Positions, position_id};
 
 /// Commits are tried again this often when others come first.
@@ -173,10 +174,12 @@ impl Table {
             return Ok((version, table.clone()));
         }
         self.check(table, &commit.guard).await?;
+        reach(self.name, "before-parquet");
         let actions = self.write_files(table, &commit.batches).await.map_err(LakeError::delta(self.name))?;
+        reach(self.name, "after-parquet");
         for _ in 0..ATTEMPTS_MAX {
             let base = table.version().unwrap_or(0);
-            let written = try_commit(table, &commit, actions.clone()).await;
+            let written = try_commit(self.name, table, &commit, actions.clone()).await;
             table.update_state().await.map_err(LakeError::delta(self.name))?;
             match written {
                 Ok(()) => return Ok((base + 1, table.clone())),
@@ -333,6 +336,7 @@ fn check_format(table: &DeltaTable, url: &Url, name: &'static str) -> Result<(),
 }
 
 async fn try_commit(
+    name: &str,
     table: &DeltaTable,
     commit: &Commit,
     actions: Vec<Action>,
@@ -353,5 +357,9 @@ async fn try_commit(
         table.log_store(),
         operation,
     );
-    prepared.into_prepared_commit_future().await?.await.map(|_| ())
+    let prepared = prepared.into_prepared_commit_future().await?;
+    reach(name, "before-log-entry");
+    prepared.await?;
+    reach(name, "after-log-entry");
+    Ok(())
 }
