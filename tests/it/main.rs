@@ -9,3 +9,4 @@ mod place;
 mod snapshots;
 mod sql;
 mod trouble;
+mod twins;
