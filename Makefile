@@ -26,8 +26,14 @@ test: setup ## Run every test, with Apache Kafka and independent readers
 	scripts/fetch-minio.sh > /dev/null
 	scripts/python-env.sh > /dev/null
 	python3 -m unittest discover -s tests/oracle -q
-	cargo build --locked --workspace --bins
-	cargo test --locked --workspace
+	cargo build --locked --workspace --bins --features failpoints
+	cargo test --locked --workspace --features failpoints
+
+.PHONY: test-chaos
+test-chaos: setup ## Kill the program 200 times and compare with a run that was not (seed: SATISFLOW_CHAOS_SEED)
+	scripts/fetch-kafka.sh > /dev/null
+	cargo build --locked --workspace --bins --features failpoints
+	SATISFLOW_CHAOS_KILLS=200 cargo test --locked --workspace --features failpoints --test it -- chaos:: --nocapture
 
 .PHONY: fuzz
 fuzz: ## Mutated inputs, hostile records and schedules, FACTOR (10) times those of `make test`

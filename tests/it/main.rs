@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod audit;
+mod chaos;
 mod commands;
 mod drugs;
 mod flow;
@@ -13,3 +14,4 @@ mod snapshots;
 mod sql;
 mod store;
 mod trouble;
+mod twins;

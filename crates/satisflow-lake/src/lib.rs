@@ -10,6 +10,7 @@
 mod commit;
 mod damage;
 mod error;
+mod failpoints;
 mod lake;
 mod live;
 mod maintain;

@@ -6,6 +6,7 @@ use deltalake_core::checkpoints::{cleanup_metadata, create_checkpoint};
 use deltalake_core::kernel::transaction::CommitProperties;
 
 use crate::error::LakeError;
+use crate::failpoints::reach;
 use crate::lake::Lake;
 use crate::table::Table;
 
@@ -34,7 +35,9 @@ impl Lake {
                 .with_writer_properties(table.properties())
                 .with_max_concurrent_tasks(1)
                 .with_commit_properties(CommitProperties::default().with_create_checkpoint(false));
+            reach(table.name, "before-compaction");
             let (_, metrics) = optimize.await.map_err(LakeError::delta(table.name))?;
+            reach(table.name, "after-compaction");
             done.files_removed += metrics.num_files_removed;
             done.files_added += metrics.num_files_added;
         }
@@ -49,7 +52,9 @@ impl Lake {
     pub async fn checkpoint(&self) -> Result<(), LakeError> {
         for table in [&self.records, &self.kpis] {
             let state = table.refreshed().await?;
+            reach(table.name, "before-checkpoint");
             create_checkpoint(&state, None).await.map_err(LakeError::delta(table.name))?;
+            reach(table.name, "after-checkpoint");
             cleanup_metadata(&state, None).await.map_err(LakeError::delta(table.name))?;
         }
         Ok(())
@@ -63,7 +68,9 @@ impl Lake {
         let mut deleted = 0;
         for table in [&self.records, &self.kpis] {
             let state: &Table = table;
+            reach(table.name, "before-vacuum");
             let (_, metrics) = state.refreshed().await?.vacuum().await.map_err(LakeError::delta(table.name))?;
+            reach(table.name, "after-vacuum");
             deleted += metrics.files_deleted.len();
         }
         Ok(deleted)

@@ -6,6 +6,7 @@ use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt};
 
 use crate::error::LakeError;
+use crate::failpoints::reach;
 use crate::lake::Lake;
 
 /// Delta's readers and cleaners leave alone what begins with an underscore.
@@ -17,7 +18,9 @@ impl Lake {
     /// # Errors
     /// When it can't be written.
     pub async fn write_snapshot(&self, number: u64, bytes: Bytes) -> Result<(), LakeError> {
+        reach("snapshot", "before-write");
         let written = self.kpis.store().await.put(&path(number), bytes.into()).await;
+        reach("snapshot", "after-write");
         written.map(drop).map_err(LakeError::read("snapshots"))
     }
 

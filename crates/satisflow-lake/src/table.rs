@@ -22,6 +22,7 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use crate::error::{CommitError, LakeError};
+use crate::failpoints::reach;
 use crate::position::{Positions, position_id};
 use crate::rejects::Replaced;
 
@@ -172,11 +173,14 @@ impl Table {
             return Ok((version, table.clone()));
         }
         self.check(table, &commit.guard).await?;
+        reach(self.name, "before-parquet");
         let actions = self.write_files(table, &commit.batches).await.map_err(LakeError::delta(self.name))?;
+        reach(self.name, "after-parquet");
         for _ in 0..ATTEMPTS_MAX {
             let base = table.version().unwrap_or(0);
             let transactions = commit.transactions.clone();
-            let written = try_commit(table, &commit.id, transactions, append(), actions.clone()).await;
+            let id = &commit.id;
+            let written = try_commit(self.name, table, id, transactions, append(), actions.clone()).await;
             table.update_state().await.map_err(LakeError::delta(self.name))?;
             match written {
                 Ok(()) => return Ok((base + 1, table.clone())),
@@ -213,7 +217,7 @@ impl Table {
         if present != removed.len() {
             return Ok(Replaced::Gone);
         }
-        let written = try_commit(table, id, BTreeMap::new(), operation, actions.to_vec()).await;
+        let written = try_commit(self.name, table, id, BTreeMap::new(), operation, actions.to_vec()).await;
         table.update_state().await.map_err(LakeError::delta(self.name))?;
         let Err(error) = written else { return Ok(Replaced::Committed(base + 1)) };
         match self.find(table, base, id).await? {
@@ -379,6 +383,7 @@ fn append() -> DeltaOperation {
 }
 
 async fn try_commit(
+    name: &str,
     table: &DeltaTable,
     id: &str,
     transactions: BTreeMap<String, i64>,
@@ -400,5 +405,9 @@ async fn try_commit(
         table.log_store(),
         operation,
     );
-    prepared.into_prepared_commit_future().await?.await.map(|_| ())
+    let prepared = prepared.into_prepared_commit_future().await?;
+    reach(name, "before-log-entry");
+    prepared.await?;
+    reach(name, "after-log-entry");
+    Ok(())
 }

@@ -1,0 +1,59 @@
+//! Steps at which a test ends the process as a power cut would. Without the
+//! feature `failpoints` there are none in the program.
+
+/// Passes a step; ends the process here if `SATISFLOW_FAILPOINT` says so.
+#[cfg(feature = "failpoints")]
+pub(crate) fn reach(part: &str, step: &str) {
+    armed::reach(&format!("{part}-{step}"));
+}
+
+/// Nothing.
+#[cfg(not(feature = "failpoints"))]
+pub(crate) fn reach(_part: &str, _step: &str) {}
+
+#[cfg(feature = "failpoints")]
+mod armed {
+    use std::io::Write;
+    use std::sync::LazyLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// The step, and how often it is passed before: `records-after-parquet:2`.
+    const STEP: &str = "SATISFLOW_FAILPOINT";
+    /// The file that gets the name of the step that ended the process.
+    const HIT_FILE: &str = "SATISFLOW_FAILPOINT_HIT";
+
+    struct Armed {
+        name: String,
+        passes: u64,
+        passed: AtomicU64,
+    }
+
+    static ARMED: LazyLock<Option<Armed>> = LazyLock::new(|| {
+        let text = std::env::var(STEP).ok()?;
+        let (name, passes) = text.split_once(':')?;
+        Some(Armed { name: name.to_owned(), passes: passes.parse().ok()?, passed: AtomicU64::new(0) })
+    });
+
+    pub(super) fn reach(name: &str) {
+        let Some(armed) = ARMED.as_ref().filter(|armed| armed.name == name) else { return };
+        if armed.passed.fetch_add(1, Ordering::Relaxed) == armed.passes {
+            end(name);
+        }
+    }
+
+    fn end(name: &str) {
+        if let Some(Err(error)) = std::env::var_os(HIT_FILE).map(|file| prove(&file, name)) {
+            tracing::error!(name, %error, "the step's name could not be written");
+        }
+        // By a signal that no handler sees: nothing is unwound, nothing flushed.
+        if signal_hook::low_level::raise(signal_hook::consts::SIGKILL).is_err() {
+            std::process::abort();
+        }
+    }
+
+    fn prove(file: &std::ffi::OsStr, name: &str) -> std::io::Result<()> {
+        let mut file = std::fs::File::create(file)?;
+        file.write_all(name.as_bytes())?;
+        file.sync_all()
+    }
+}

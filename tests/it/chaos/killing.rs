@@ -1,0 +1,110 @@
+//! One lake that processes are killed over.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use satisflow_testkit::wait_for;
+
+use super::{LIMIT, Place, TIME, TOPIC, brokers, free_port};
+
+/// When a process ends.
+#[derive(Debug, Clone, Copy)]
+pub enum Moment {
+    /// At a step, after so many passes.
+    Step(&'static str, u64),
+    /// So long after it was given its partitions.
+    After(Duration),
+}
+
+pub struct Killed {
+    pub place: Place,
+    total: i64,
+    runs: usize,
+    group: String,
+}
+
+/// Small commits, so that many kills land in one stream.
+const SMALL: &str = "flush_rows_max: 15, compact_interval_secs: 1, ";
+const SMALL_BUFFER: &str = "buffer_bytes_max: 65536, ";
+
+impl Killed {
+    pub fn new(group: &str, total: i64) -> Killed {
+        let place = Place::with(TOPIC, &brokers(), TIME);
+        Killed { place, total, runs: 0, group: group.to_owned() }
+    }
+
+    /// A group for each process: that of a killed one is held until its session
+    /// ends, and the lake's positions say where to go on, not the group's.
+    fn configure(&self, lake: &str, kafka: &str) {
+        let file = self.place.path().join("satisflow.yaml");
+        self.place.configure("satisflow.yaml", TOPIC, &brokers(), TIME, free_port().unwrap(), free_port().unwrap());
+        let text = std::fs::read_to_string(&file).unwrap();
+        let group = format!("{kafka}group_id: {}-{}", self.group, self.runs);
+        let changed =
+            text.replace("lake: { ", &format!("lake: {{ {lake}")).replace(&format!("group_id: {TOPIC}"), &group);
+        assert_ne!(changed, text);
+        std::fs::write(file, changed).unwrap();
+    }
+
+    /// Kills until the moments are used up, or records grow few.
+    pub fn kill_while_records_remain(&mut self, left: &mut Vec<Moment>) {
+        while self.committed() < self.total / 2 {
+            let Some(moment) = left.pop() else { return };
+            self.runs += 1;
+            self.configure(SMALL, SMALL_BUFFER);
+            match moment {
+                Moment::Step(name, passes) => self.kill_at(name, passes),
+                Moment::After(delay) => self.kill_after(delay),
+            }
+            let committed = self.committed();
+            println!("chaos: {moment:?}: {committed} of {} records", self.total);
+            assert!(committed < self.total, "{moment:?}: nothing was left to do at the kill");
+        }
+    }
+
+    fn kill_at(&self, name: &'static str, passes: u64) {
+        let hit = self.place.path().join(format!("hit-{}", self.runs));
+        let program = self.place.program.clone().with_environment(&[
+            ("SATISFLOW_FAILPOINT", format!("{name}:{passes}")),
+            ("SATISFLOW_FAILPOINT_HIT", hit.to_string_lossy().into_owned()),
+        ]);
+        let mut running = program.start(&format!("run-{}", self.runs), &["run"]).unwrap();
+        let code = running.wait(LIMIT).unwrap_or_else(|error| panic!("{name} was not reached: {error:#}"));
+        assert_eq!(code, -1, "{name}: {}", running.log());
+        assert_eq!(std::fs::read_to_string(hit).unwrap(), name, "{}", running.log());
+    }
+
+    fn kill_after(&self, delay: Duration) {
+        let mut running = self.place.program.start(&format!("run-{}", self.runs), &["run"]).unwrap();
+        let assigned = || running.log().contains("partition assigned").then_some(());
+        wait_for("partitions", LIMIT, assigned).unwrap_or_else(|error| panic!("{error:#}: {}", running.log()));
+        std::thread::sleep(delay);
+        running.signal("KILL").unwrap();
+        assert_eq!(running.wait(LIMIT).unwrap(), -1, "{}", running.log());
+    }
+
+    /// Records that the log of `records` says are taken in, read without the program.
+    fn committed(&self) -> i64 {
+        let Ok(folder) = std::fs::read_dir(self.place.path().join("lake/records/_delta_log")) else { return 0 };
+        let mut positions: BTreeMap<String, i64> = BTreeMap::new();
+        let entries =
+            folder.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "json"));
+        for entry in entries {
+            for line in std::fs::read_to_string(entry).unwrap().lines() {
+                let action: serde_json::Value = serde_json::from_str(line).unwrap();
+                let Some(id) = action["txn"]["appId"].as_str() else { continue };
+                let position = positions.entry(id.to_owned()).or_default();
+                *position = (*position).max(action["txn"]["version"].as_i64().unwrap());
+            }
+        }
+        positions.values().sum()
+    }
+
+    /// Takes in what is left, and closes every window.
+    pub fn finish(&mut self) {
+        self.runs += 1;
+        self.configure("", "");
+        self.place.run_to_the_end();
+        assert_eq!(self.committed(), self.total);
+    }
+}
