@@ -26,7 +26,8 @@ fn shifted(place: &Place, secs: i64) -> Program {
     let (source, library) = (place.path().join("clock.c"), place.path().join("clock.so"));
     if !library.exists() {
         std::fs::write(&source, SHIFTED_CLOCK).unwrap();
-        let built = std::process::Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).status();
+        let built =
+            std::process::Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).status();
         assert!(built.unwrap().success());
     }
     let library = library.to_str().unwrap().to_owned();
@@ -56,7 +57,7 @@ fn rating(number: u32, hour: u32, score: u32) -> String {
 fn each_published_value_is_found_again_also_after_the_clock_has_jumped_back() {
     let place = place("feedback", "127.0.0.1:1", "time: data");
     // Each file restates the hours and the day of the one before; the last retracts.
-    let retraction = "{\"event_id\":\"9\",\"kind\":\"retraction\",\"event_time\":\"2026-05-05T10:20:00Z\",\
+    let retraction = "{\"event_id\":\"9\",\"kind\":\"rating\",\"score\":3,\"scale\":\"1-5\",\"event_time\":\"2026-05-05T10:20:00Z\",\
                       \"retracts\":\"1\"}\n";
     let steps = [
         (0, rating(1, 10, 5)),
@@ -79,7 +80,8 @@ fn each_published_value_is_found_again_also_after_the_clock_has_jumped_back() {
     }
     // A moment before the first row nothing was known; the clock did go back.
     assert_eq!(rows(&place, "kpi_as_of('2020-01-01T00:00:00Z')").lines().count(), 1);
-    let secs = |time: &str| place.number(&format!("select cast(date_part('epoch', timestamp '{time}') as bigint)")).unwrap();
+    let secs =
+        |time: &str| place.number(&format!("select cast(date_part('epoch', timestamp '{time}') as bigint)")).unwrap();
     assert_eq!(place.number("select count(*) from (select distinct computed_at from kpis)"), Some(5));
     assert!(secs(&known[4].0) - secs(&known[1].0) <= 1, "{known:#?}");
     assert_eq!(counts(&audit(&place, &[])).1, 0);
@@ -105,7 +107,8 @@ fn a_lake_of_version_0_1_opens_and_goes_on() {
     // The same file again adds nothing; a late event restates what was published by 0.1.
     place.program.succeed(&["replay", "events.jsonl"]).unwrap();
     assert_eq!(rows(&place, "kpi_current"), before);
-    let first = place.program.succeed(&["--log", "error", "sql", "--format", "csv", "select min(event_time) from events"]);
+    let first =
+        place.program.succeed(&["--log", "error", "sql", "--format", "csv", "select min(event_time) from events"]);
     let first = first.unwrap().lines().nth(1).unwrap().to_owned();
     let late = format!(
         "{{\"event_id\":\"late\",\"kind\":\"rating\",\"event_time\":\"{first}\",\"score\":1,\"scale\":\"1-5\"}}\n"
