@@ -23,6 +23,7 @@ build: ## Build the program and all tests
 .PHONY: test
 test: setup ## Run every test, with Apache Kafka and independent readers
 	scripts/fetch-kafka.sh > /dev/null
+	scripts/fetch-minio.sh > /dev/null
 	scripts/python-env.sh > /dev/null
 	python3 -m unittest discover -s tests/oracle -q
 	cargo build --locked --workspace --bins

@@ -79,7 +79,7 @@ fn each_published_value_is_found_again_also_after_the_clock_has_jumped_back() {
         assert_eq!(&rows(&place, &format!("kpi_as_of('{then}')")), current, "as of {then}");
     }
     // A moment before the first row nothing was known; the clock did go back.
-    assert_eq!(rows(&place, "kpi_as_of('2020-01-01T00:00:00Z')").lines().count(), 1);
+    assert_eq!(place.number("select count(*) from kpi_as_of('2020-01-01T00:00:00Z')"), Some(0));
     let secs =
         |time: &str| place.number(&format!("select cast(date_part('epoch', timestamp '{time}') as bigint)")).unwrap();
     assert_eq!(place.number("select count(*) from (select distinct computed_at from kpis)"), Some(5));

@@ -8,5 +8,7 @@ mod flow;
 mod history;
 mod place;
 mod rejects;
+mod snapshots;
 mod sql;
+mod store;
 mod trouble;

@@ -21,6 +21,8 @@ pub fn brokers() -> String {
 pub struct Place {
     pub folder: TempDir,
     pub program: Program,
+    /// Local folder or URL of the lake.
+    pub lake: String,
     pub sql: u16,
     pub http: u16,
 }
@@ -42,18 +44,26 @@ impl Place {
     }
 
     pub fn with(topic: &str, brokers: &str, more: &str) -> Place {
+        Place::with_lake("lake", &[], topic, brokers, more)
+    }
+
+    /// With a lake elsewhere, and environment variables to reach it.
+    pub fn with_lake(lake: &str, environment: &[(&str, String)], topic: &str, brokers: &str, more: &str) -> Place {
         let folder = tempfile::tempdir().unwrap();
-        let program = Program::new(folder.path()).unwrap();
-        let place = Place { folder, program, sql: free_port().unwrap(), http: free_port().unwrap() };
+        let program = Program::new(folder.path()).unwrap().with_environment(environment);
+        let (sql, http) = (free_port().unwrap(), free_port().unwrap());
+        let place = Place { folder, program, lake: lake.to_owned(), sql, http };
         place.configure("satisflow.yaml", topic, brokers, more, place.sql, place.http);
         place
     }
 
     pub fn configure(&self, file: &str, topic: &str, brokers: &str, more: &str, sql: u16, http: u16) {
         let text = format!(
-            "version: 1\nlake: {{ url: lake, flush_interval_ms: 200 }}\nkafka: {{ brokers: '{brokers}', group_id: {topic} }}\n\
+            "version: 1\nlake: {{ url: '{}', flush_interval_ms: 200, snapshot_interval_secs: 1 }}\n\
+             kafka: {{ brokers: '{brokers}', group_id: {topic}, properties: {{ session.timeout.ms: 6000 }} }}\n\
              sources: [{{ topic: {topic} }}]\nidle_after_ms: 2000\nsql: {{ listen: '127.0.0.1:{sql}' }}\n\
-             http: {{ listen: '127.0.0.1:{http}' }}\n{more}\n"
+             http: {{ listen: '127.0.0.1:{http}' }}\n{more}\n",
+            self.lake
         );
         std::fs::write(self.path().join(file), text).unwrap();
     }
@@ -78,7 +88,8 @@ impl Place {
 
     /// One number from the lake; `None` while there is no lake.
     pub fn number(&self, query: &str) -> Option<i64> {
-        let done = self.program.run(&["--log", "error", "sql", "--lake", "lake", "--format", "csv", query]).unwrap();
+        let done =
+            self.program.run(&["--log", "error", "sql", "--lake", &self.lake, "--format", "csv", query]).unwrap();
         done.out.lines().nth(1).and_then(|line| line.parse().ok())
     }
 
@@ -126,7 +137,7 @@ impl Place {
                      numerator, denominator, n, sum_w, sum_wx, sum_w2, sum_w2x, sum_w2x2, n_eff, se, ci_low, ci_high, \
                      status from kpi_current \
                      order by 1, 2, 3, 4, 5, 6, 7, 8";
-        self.program.succeed(&["--log", "error", "sql", "--lake", "lake", "--format", "csv", query]).unwrap()
+        self.program.succeed(&["--log", "error", "sql", "--lake", &self.lake, "--format", "csv", query]).unwrap()
     }
 
     /// Compares every row with the oracle, which reads the truth alone.

@@ -177,7 +177,7 @@ fn a_corrected_mapping_lets_rejects_in_and_displaces_no_accepted_id() {
 
 #[test]
 fn a_replay_killed_in_the_middle_and_run_again_accepts_each_reject_once() {
-    const FILES: usize = 128;
+    const FILES: usize = 96;
     // Each file is a commit of its own, and so are its rejects a file of the lake.
     let files: Vec<(String, String)> = (0..FILES)
         .map(|file| {
@@ -189,7 +189,7 @@ fn a_replay_killed_in_the_middle_and_run_again_accepts_each_reject_once() {
     replay_files(&place, &files);
     let rejects = || place.number("select count(*) from rejects").unwrap();
     let (held, mut left) = (rows(&place), rejects());
-    assert_eq!((held, left), ((Some(384), Some(384)), 256));
+    assert_eq!((held, left), ((Some(288), Some(288)), 192));
     correct(&place, LONG);
     for name in ["first", "second"] {
         let running = place.program.start(name, &["rejects", "replay"]).unwrap();
@@ -204,10 +204,11 @@ fn a_replay_killed_in_the_middle_and_run_again_accepts_each_reject_once() {
     let all = u32::try_from(left).unwrap();
     assert_eq!(replay_rejects(&place, &[])[0], told("text_too_long", [all, 0, 0, 0]));
     assert_eq!((rows(&place), rejects()), (held, 0));
-    replay_files(&place, &files);
+    replay_files(&place, &files[..1]);
     assert!(place.number("select count(*) from kpis where revision > 1 and reason = 'late'") > Some(0));
     let fresh = offline(LONG);
-    replay_files(&fresh, &files);
+    let all = files.iter().map(|(_, text)| text.as_str()).collect();
+    replay_files(&fresh, &[("all.jsonl".to_owned(), all)]);
     assert_eq!(kpis(&place), kpis(&fresh));
     check_audit(&place);
 }

@@ -2,16 +2,17 @@
 
 mod lost;
 mod records;
+mod recreated;
 mod secured;
 
 use std::net::TcpListener;
 
-use satisflow_testkit::{Admin, Kafka, wait_for};
+use satisflow_testkit::{Admin, Kafka, Writer, wait_for};
 
 use crate::place::{LIMIT, Place, brokers};
 
 /// Adds settings to the `kafka` section of a place's configuration.
-fn kafka_settings(place: &Place, more: &str) {
+pub fn kafka_settings(place: &Place, more: &str) {
     let file = place.path().join("satisflow.yaml");
     let text = std::fs::read_to_string(&file).unwrap();
     let changed = text.replacen(" }\nsources:", &format!(", {more} }}\nsources:"), 1);
@@ -20,7 +21,7 @@ fn kafka_settings(place: &Place, more: &str) {
 }
 
 /// Good events with ids `<prefix>-0` and so on.
-fn events(prefix: &str, count: usize) -> Vec<String> {
+pub fn events(prefix: &str, count: usize) -> Vec<String> {
     let event = |number| {
         let event = serde_json::json!({
             "event_id": format!("{prefix}-{number}"), "event_time": "2026-09-21T14:13:18Z", "kind": "rating",
@@ -92,6 +93,40 @@ fn a_broker_that_goes_away_and_comes_back_loses_nothing() {
     place.wait_for_rows(400);
     running.signal("TERM").unwrap();
     assert_eq!(running.wait(LIMIT).unwrap(), 0, "{}", running.log());
+}
+
+#[test]
+fn a_broker_that_stands_still_is_told_and_costs_no_memory() {
+    let kafka = Kafka::start().unwrap();
+    let place = Place::with("still", &kafka.brokers(), "time: data");
+    kafka_settings(&place, "properties: { socket.timeout.ms: 5000 }");
+    Admin::new(&kafka.brokers()).unwrap().create_topic("still", 2, &[]).unwrap();
+    let writer = Writer::new(&kafka.brokers(), "still").unwrap();
+    writer.write(0, &events("before", 200)).unwrap();
+    let mut running = place.program.start("run", &["run"]).unwrap();
+    place.wait_for_rows(200);
+    let before = resident_bytes(running.id());
+    kafka.signal("STOP").unwrap();
+    let told = || running.log().contains("WARN").then_some(());
+    wait_for("the standstill is told", LIMIT, told).unwrap();
+    let grown = resident_bytes(running.id()).saturating_sub(before);
+    eprintln!("{grown} bytes more in memory");
+    assert!(grown < 50 << 20, "{grown} bytes more");
+    kafka.signal("CONT").unwrap();
+    writer.write(1, &events("after", 200)).unwrap();
+    place.wait_for_rows(400);
+    running.signal("TERM").unwrap();
+    assert_eq!(running.wait(LIMIT).unwrap(), 0, "{}", running.log());
+    place.run_to_the_end();
+    assert_eq!(place.number("select count(*) from events"), Some(400));
+    place.check_audit();
+}
+
+/// Memory of a process that is in use, bytes.
+pub fn resident_bytes(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
 }
 
 #[test]

@@ -9,7 +9,7 @@ mod resolve;
 
 pub use raw::RawConfig;
 pub use reference::reference;
-pub use resolve::{AuditSettings, Config, FlushLimits, TimeMode};
+pub use resolve::{AuditSettings, Config, FlushLimits, StoreSettings, TimeMode};
 
 /// JSON Schema (2020-12) of the configuration.
 pub fn json_schema() -> serde_json::Value {

@@ -60,8 +60,22 @@ pub struct RawConfig {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawLake {
-    /// Local folder, relative to this file, or file:// URL.
+    /// Local folder, relative to this file, file:// URL, or s3://bucket/prefix.
     pub url: String,
+    /// How an S3 server is reached: aws_access_key_id, aws_secret_access_key, aws_session_token, aws_region,
+    /// aws_endpoint_url, aws_allow_http, aws_virtual_hosted_style_request. What is left out comes from the
+    /// environment variables of the same names in capitals, or from the machine's role.
+    #[serde(default)]
+    #[schemars(extend("x-secret" = true))]
+    pub options: BTreeMap<String, RawProperty>,
+    /// Longest wait for the answer to one request to an S3 server, ms.
+    #[serde(default)]
+    #[schemars(extend("default" = 30000))]
+    pub request_timeout_ms: Option<u32>,
+    /// How long a request that an S3 server fails or throttles is tried again, with growing pauses, ms.
+    #[serde(default)]
+    #[schemars(extend("default" = 60000))]
+    pub retry_timeout_ms: Option<u32>,
     /// Rows are committed at least this often, ms.
     #[serde(default)]
     #[schemars(extend("default" = 500))]
@@ -78,6 +92,10 @@ pub struct RawLake {
     #[serde(default)]
     #[schemars(extend("default" = 300))]
     pub compact_interval_secs: Option<u32>,
+    /// The state of the KPIs is written this often, so that a start need not read every event, s; 0 never.
+    #[serde(default)]
+    #[schemars(extend("default" = 300))]
+    pub snapshot_interval_secs: Option<u32>,
     /// Size that files are merged to, bytes.
     #[serde(default)]
     #[schemars(extend("default" = 134217728))]

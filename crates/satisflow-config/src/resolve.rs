@@ -12,7 +12,7 @@ use satisflow_kafka::{KafkaConfig, OnLostOffsets};
 use satisflow_model::{Binding, BindingSource, Limits, Mapping, Scale, Scales, SourceSpec, TimeFormat};
 
 use crate::raw::{
-    RawAudit, RawBinding, RawBindingDetail, RawConfig, RawKafka, RawLimits, RawOnIdle, RawOnLost, RawProperty,
+    RawAudit, RawBinding, RawBindingDetail, RawConfig, RawKafka, RawLake, RawLimits, RawOnIdle, RawOnLost, RawProperty,
     RawSecretFile, RawSource, RawTime,
 };
 
@@ -49,15 +49,37 @@ pub struct AuditSettings {
     pub memory_bytes_max: usize,
 }
 
+/// How an object store is reached.
+#[derive(Clone)]
+pub struct StoreSettings {
+    /// Options as the store names them.
+    pub values: BTreeMap<String, String>,
+    /// Longest wait for the answer to one request.
+    pub request_timeout: Duration,
+    /// How long a request is tried again.
+    pub retry_timeout: Duration,
+}
+
+/// Options may be secrets: their names are shown, their values never.
+impl std::fmt::Debug for StoreSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoreSettings").field("values", &self.values.keys().collect::<Vec<_>>()).finish_non_exhaustive()
+    }
+}
+
 /// Settings of the service.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Local folder or URL of the lake.
     pub lake_url: String,
+    /// How its object store is reached.
+    pub lake_store: StoreSettings,
     /// When rows are committed.
     pub flush: FlushLimits,
     /// How often small files are merged; `None` never.
     pub compact_interval: Option<Duration>,
+    /// How often the state of the KPIs is written; `None`: never.
+    pub snapshot_interval: Option<Duration>,
     /// Size that files are merged to.
     pub file_bytes_max: u64,
     /// How Kafka is reached.
@@ -135,15 +157,20 @@ impl Resolver<'_> {
         let kafka = raw.kafka.as_ref().map(|kafka| self.kafka(kafka, raw));
         let scales = Arc::new(self.scales(raw));
         let sources = self.sources(raw, &scales);
-        let compact = raw.lake.compact_interval_secs.unwrap_or(300);
+        let seconds = |value: Option<u32>| {
+            let seconds = u64::from(value.unwrap_or(300));
+            (seconds > 0).then(|| Duration::from_secs(seconds))
+        };
         Config {
             lake_url: self.place(&raw.lake.url),
+            lake_store: self.store(&raw.lake),
             flush: FlushLimits {
                 interval: millis(raw.lake.flush_interval_ms, 500),
                 rows_max: size(raw.lake.flush_rows_max, 200_000),
                 bytes_max: size(raw.lake.flush_bytes_max, 64 << 20),
             },
-            compact_interval: (compact > 0).then(|| Duration::from_secs(u64::from(compact))),
+            compact_interval: seconds(raw.lake.compact_interval_secs),
+            snapshot_interval: seconds(raw.lake.snapshot_interval_secs),
             file_bytes_max: u64::from(raw.lake.file_bytes_max.unwrap_or(128 << 20)).max(1),
             kafka,
             sources,
@@ -176,6 +203,8 @@ impl Resolver<'_> {
             ("/lake/flush_rows_max", raw.lake.flush_rows_max),
             ("/lake/flush_bytes_max", raw.lake.flush_bytes_max),
             ("/lake/file_bytes_max", raw.lake.file_bytes_max),
+            ("/lake/request_timeout_ms", raw.lake.request_timeout_ms),
+            ("/lake/retry_timeout_ms", raw.lake.retry_timeout_ms),
             ("/kafka/buffer_bytes_max", kafka),
             ("/idle_after_ms", raw.idle_after_ms),
             ("/audit/windows_max", raw.audit.windows_max),
@@ -206,9 +235,8 @@ impl Resolver<'_> {
         let group = raw.group_id.as_deref().unwrap_or("satisflow");
         let topics: BTreeSet<String> = config.sources.iter().map(|source| source.topic.clone()).collect();
         let defaults = KafkaConfig::new(&raw.brokers, group, topics.into_iter().collect());
-        let properties = raw.properties.iter().map(|(name, value)| (name.clone(), self.property(name, value)));
         KafkaConfig {
-            properties: properties.collect(),
+            properties: self.properties("/kafka/properties", &raw.properties),
             on_lost_offsets: match raw.on_lost_offsets {
                 RawOnLost::Stop => OnLostOffsets::Stop,
                 RawOnLost::Resume => OnLostOffsets::Resume,
@@ -218,10 +246,24 @@ impl Resolver<'_> {
         }
     }
 
-    fn property(&mut self, name: &str, value: &RawProperty) -> String {
-        let at = format!("/kafka/properties/{}", escape(name));
+    fn store(&mut self, raw: &RawLake) -> StoreSettings {
+        StoreSettings {
+            values: self.properties("/lake/options", &raw.options),
+            request_timeout: millis(raw.request_timeout_ms, 30_000),
+            retry_timeout: millis(raw.retry_timeout_ms, 60_000),
+        }
+    }
+
+    fn properties(&mut self, pointer: &str, raw: &BTreeMap<String, RawProperty>) -> BTreeMap<String, String> {
+        let resolved = |(name, value): (&String, &RawProperty)| {
+            (name.clone(), self.property(&format!("{pointer}/{}", escape(name)), value))
+        };
+        raw.iter().map(resolved).collect()
+    }
+
+    fn property(&mut self, at: &str, value: &RawProperty) -> String {
         // A password such as 007 is what is written, not the number that YAML makes of it.
-        let as_written = |read: String| self.document.written(&at).map_or(read, str::to_owned);
+        let as_written = |read: String| self.document.written(at).map_or(read, str::to_owned);
         match value {
             RawProperty::Text(text) => text.reveal().to_owned(),
             RawProperty::Number(number) => as_written(number.to_string()),
@@ -230,7 +272,7 @@ impl Resolver<'_> {
                 let path = self.folder.join(file);
                 let read = std::fs::read_to_string(&path).unwrap_or_else(|error| {
                     let message = format!("{}: {error}", path.display());
-                    self.problem(&at, message, "the file holds the property's value");
+                    self.problem(at, message, "the file holds the property's value");
                     String::new()
                 });
                 read.strip_suffix("\r\n").or(read.strip_suffix('\n')).unwrap_or(&read).to_owned()

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rdkafka::consumer::BaseConsumer;
 
 use crate::KafkaError;
 
@@ -100,6 +101,13 @@ pub(crate) fn client(brokers: &str, properties: &BTreeMap<String, String>) -> Re
     }
     config.set("bootstrap.servers", brokers);
     Ok(config)
+}
+
+/// A client that belongs to no group and reads when it is told to.
+pub(crate) fn probe(config: &KafkaConfig) -> Result<BaseConsumer, KafkaError> {
+    let mut client = consumer(config)?;
+    client.set("statistics.interval.ms", "0");
+    Ok(client.create()?)
 }
 
 pub(crate) fn consumer(config: &KafkaConfig) -> Result<ClientConfig, KafkaError> {

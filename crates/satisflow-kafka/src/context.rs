@@ -17,6 +17,7 @@ use tokio::sync::mpsc::Sender;
 use crate::batch::PolledBatch;
 use crate::config::{ANSWER_TIMEOUT, OnLostOffsets};
 use crate::lost::{self, Partition};
+use crate::same::{self, Found};
 use crate::source::{PositionSource, SourceEvent};
 
 /// Where a partition stands.
@@ -36,6 +37,8 @@ pub struct PartitionProgress {
 
 pub(crate) struct SourceContext {
     pub(crate) positions: Arc<dyn PositionSource>,
+    /// Looks records up.
+    pub(crate) probe: BaseConsumer,
     pub(crate) sender: Sender<SourceEvent>,
     pub(crate) gathering: Mutex<PolledBatch>,
     pub(crate) gauge: Arc<AtomicUsize>,
@@ -98,6 +101,17 @@ impl SourceContext {
         gaps.into_iter().for_each(|gap| self.send(gap));
     }
 
+    /// Reads a partition that is assigned from the lake's position again.
+    pub(crate) fn assign_again(&self, consumer: &BaseConsumer<Self>, key: &Partition) -> Result<(), String> {
+        let (from, gap) = self.start(consumer, key)?;
+        // What was read before it comes before it.
+        self.hand_over();
+        lost::assign_again(consumer, key, from).map_err(|error| error.to_string())?;
+        self.send(SourceEvent::Assigned(vec![key.clone()]));
+        gap.into_iter().for_each(|gap| self.send(gap));
+        Ok(())
+    }
+
     /// Adds a partition to a list that is about to be assigned.
     pub(crate) fn begin(&self, list: &mut TopicPartitionList, key: &Partition, from: Option<i64>) {
         let added = list.add_partition_offset(&key.0, key.1, from.map_or(Offset::Beginning, Offset::Offset));
@@ -118,7 +132,33 @@ impl SourceContext {
             .fetch_watermarks(topic, partition, ANSWER_TIMEOUT)
             .map_err(|error| format!("the ends of partition {partition} of topic {topic} can't be read: {error}"))?;
         let (from, gap) = lost::go_on(self.on_lost, key, position, ends)?;
+        self.is_still_the_same(key, position, ends.0)?;
         Ok((Some(from), gap))
+    }
+
+    /// Compares what was committed last with what the broker, whose first record
+    /// is at `low`, has in its place.
+    ///
+    /// # Errors
+    /// A message for the operator when it is another record.
+    pub(crate) fn is_still_the_same(&self, key: &Partition, position: i64, low: i64) -> Result<(), String> {
+        let Some(last) = self.positions.last_record(&key.0, key.1, position)?.filter(|last| last.offset >= low) else {
+            return Ok(());
+        };
+        let found = same::compare(&self.probe, key, last);
+        match found.map_err(|e| format!("partition {} of topic {} can't be read: {e}", key.1, key.0))? {
+            Found::Same => Ok(()),
+            Found::Other(now_ms) => Err(same::is_another(key, last, now_ms)),
+            Found::Nothing => {
+                tracing::warn!(
+                    topic = key.0,
+                    partition = key.1,
+                    offset = last.offset,
+                    "the record that was read last is gone: whether this is still the same topic can't be told"
+                );
+                Ok(())
+            }
+        }
     }
 
     fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {

@@ -13,6 +13,7 @@ mod embedded;
 mod ends;
 mod lost;
 mod producer;
+mod same;
 mod source;
 
 pub use batch::PolledBatch;
@@ -21,7 +22,8 @@ pub use context::PartitionProgress;
 pub use embedded::EmbeddedBroker;
 pub use ends::{PartitionEnd, PartitionEnds};
 pub use producer::{Delivered, Producer, ensure_topic};
-pub use source::{KafkaSource, PositionSource, SourceEvent};
+pub use same::LastRecord;
+pub use source::{KafkaSource, PositionSource, SourceEvent, SourceLoad};
 
 /// The Kafka client failed.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +52,12 @@ pub enum KafkaError {
         /// The first reason.
         reason: String,
     },
+    /// A topic was deleted and created again.
+    #[error("{0}")]
+    AnotherTopic(String),
+    /// The positions of partitions can't be had.
+    #[error("positions can't be read: {0}")]
+    Positions(String),
     /// The poll thread can't be started.
     #[error("the poll thread can't be started: {0}")]
     Thread(std::io::Error),

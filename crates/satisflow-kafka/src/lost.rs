@@ -104,8 +104,11 @@ impl Lost {
         let (from, gap) = match read.max(start) {
             None => (None, None),
             Some(position) => {
-                let ends = consumer.fetch_watermarks(&key.0, key.1, ANSWER_TIMEOUT);
-                match go_on(context.on_lost, key, position, ends.map_err(|error| error.to_string())?) {
+                let ends =
+                    consumer.fetch_watermarks(&key.0, key.1, ANSWER_TIMEOUT).map_err(|error| error.to_string())?;
+                // What was read last may not be committed yet; the lake's own last record tells as much.
+                let known = context.is_still_the_same(key, position, ends.0);
+                match known.and_then(|()| go_on(context.on_lost, key, position, ends)) {
                     Ok((from, gap)) => (Some(from), gap),
                     Err(message) => {
                         context.send(SourceEvent::Failed(message));
@@ -133,7 +136,7 @@ fn read_to(consumer: &BaseConsumer<SourceContext>, key: &Partition) -> Result<Op
 }
 
 /// The client seeks only in partitions that it reads: this one starts anew.
-fn assign_again(
+pub(crate) fn assign_again(
     consumer: &BaseConsumer<SourceContext>,
     key: &Partition,
     from: Option<i64>,

@@ -16,7 +16,8 @@ use crate::KafkaError;
 use crate::batch::PolledBatch;
 use crate::config::{self, KafkaConfig};
 use crate::context::{PartitionProgress, SourceContext};
-use crate::lost::Lost;
+use crate::lost::{Lost, Partition};
+use crate::same::LastRecord;
 
 /// Batches on their way, at most; bytes are limited beside.
 const EVENTS_MAX: usize = 256;
@@ -25,6 +26,8 @@ const BATCHES_IN_BUFFER: usize = 8;
 const POLL: Duration = Duration::from_millis(50);
 /// How long the group may take to let this member go.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Before a partition is read again: the group may take it away in the meantime.
+const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
 const REPEAT_WARNING: Duration = Duration::from_secs(10);
 
 /// Where partitions are to be read from.
@@ -34,6 +37,14 @@ pub trait PositionSource: Send + Sync {
     /// # Errors
     /// A message when it can't be told; the partition is not read then.
     fn position(&self, topic: &str, partition: i32) -> Result<Option<i64>, String>;
+
+    /// The last record before a position, to know a topic again by; `None` when there is none.
+    ///
+    /// # Errors
+    /// A message when it can't be told; the partition is not read then.
+    fn last_record(&self, _topic: &str, _partition: i32, _position: i64) -> Result<Option<LastRecord>, String> {
+        Ok(None)
+    }
 }
 
 /// What the poll thread tells.
@@ -67,13 +78,45 @@ pub enum SourceEvent {
     Failed(String),
 }
 
+/// What the poll thread is asked for.
+enum Wish {
+    /// Positions that are committed in the lake, for lag tools.
+    Hint(Vec<(String, i32, i64)>),
+    /// To read a partition from the lake's position again.
+    Again(Partition),
+}
+
+/// What is on its way from the poll thread to its taker; to be looked at from anywhere.
+#[derive(Debug, Clone, Default)]
+pub struct SourceLoad {
+    held: Arc<AtomicUsize>,
+    pauses: Arc<AtomicUsize>,
+    paused: Arc<AtomicBool>,
+}
+
+impl SourceLoad {
+    /// Bytes polled and not yet dropped by their taker, with a little for each record.
+    pub fn held_bytes(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// How often partitions were paused because too much was on its way.
+    pub fn pauses(&self) -> usize {
+        self.pauses.load(Ordering::Relaxed)
+    }
+
+    /// Whether they are paused now.
+    pub fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Relaxed)
+    }
+}
+
 /// A running source.
 pub struct KafkaSource {
     thread: JoinHandle<()>,
     events: Receiver<SourceEvent>,
-    commits: std::sync::mpsc::Sender<Vec<(String, i32, i64)>>,
-    held: Arc<AtomicUsize>,
-    pauses: Arc<AtomicUsize>,
+    wishes: std::sync::mpsc::Sender<Wish>,
+    load: SourceLoad,
 }
 
 impl KafkaSource {
@@ -88,9 +131,11 @@ impl KafkaSource {
         stop: CancellationToken,
     ) -> Result<KafkaSource, KafkaError> {
         let (sender, events) = channel(EVENTS_MAX);
-        let gauge = Arc::new(AtomicUsize::new(0));
+        let load = SourceLoad::default();
+        let gauge = Arc::clone(&load.held);
         let context = SourceContext {
             positions,
+            probe: config::probe(&config)?,
             sender: sender.clone(),
             gathering: Mutex::new(PolledBatch::new(Arc::clone(&gauge))),
             gauge: Arc::clone(&gauge),
@@ -104,24 +149,22 @@ impl KafkaSource {
         let consumer: BaseConsumer<SourceContext> = config::consumer(&config)?.create_with_context(context)?;
         let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics)?;
-        let (commits, hints) = std::sync::mpsc::channel();
-        let (held, pauses) = (Arc::clone(&gauge), Arc::new(AtomicUsize::new(0)));
-        let counted = Arc::clone(&pauses);
+        let (wishes, wished) = std::sync::mpsc::channel();
         let poller = Poller {
             config,
             consumer,
             sender,
-            gauge,
+            load: load.clone(),
             stop,
-            hints,
+            wished,
+            again: BTreeMap::new(),
             warned: None,
             paused: None,
-            pauses: counted,
             lost: Lost::default(),
         };
         let thread = std::thread::Builder::new().name("kafka-poll".to_owned());
         let thread = thread.spawn(move || poller.run()).map_err(KafkaError::Thread)?;
-        Ok(KafkaSource { thread, events, commits, held, pauses })
+        Ok(KafkaSource { thread, events, wishes, load })
     }
 
     /// The next event; `None` when the source has stopped.
@@ -132,17 +175,20 @@ impl KafkaSource {
     /// Tells Kafka what is committed in the lake: a hint for lag tools.
     pub fn commit_hint(&self, positions: Vec<(String, i32, i64)>) {
         // The thread may have ended; a hint is then of no use.
-        let _ = self.commits.send(positions);
+        let _ = self.wishes.send(Wish::Hint(positions));
     }
 
-    /// Bytes polled and not yet dropped by their taker, with a little for each record.
-    pub fn held_bytes(&self) -> usize {
-        self.held.load(Ordering::Relaxed)
+    /// Asks for a partition, whose records could not be committed, to be read
+    /// again from the lake's position, if it is still assigned a second later.
+    /// [`SourceEvent::Assigned`] says from when on.
+    pub fn read_again(&self, topic: &str, partition: i32) {
+        // The thread may have ended; nothing is read again then.
+        let _ = self.wishes.send(Wish::Again((topic.to_owned(), partition)));
     }
 
-    /// How often partitions were paused because too much was on its way.
-    pub fn pauses(&self) -> usize {
-        self.pauses.load(Ordering::Relaxed)
+    /// What is on its way.
+    pub fn load(&self) -> SourceLoad {
+        self.load.clone()
     }
 
     /// Waits until the thread has left the group; call it when `next` gave `None`.
@@ -158,13 +204,14 @@ struct Poller {
     config: KafkaConfig,
     consumer: BaseConsumer<SourceContext>,
     sender: Sender<SourceEvent>,
-    gauge: Arc<AtomicUsize>,
+    load: SourceLoad,
     stop: CancellationToken,
-    hints: std::sync::mpsc::Receiver<Vec<(String, i32, i64)>>,
+    wished: std::sync::mpsc::Receiver<Wish>,
+    /// Partitions to be read again, and when.
+    again: BTreeMap<Partition, Instant>,
     warned: Option<Instant>,
     /// While paused: the number of assignments that the pause covers.
     paused: Option<usize>,
-    pauses: Arc<AtomicUsize>,
     lost: Lost,
 }
 
@@ -186,7 +233,8 @@ impl Poller {
         let mut started = Instant::now();
         while !self.stop.is_cancelled() && !self.sender.is_closed() {
             self.press_back();
-            self.forward_hints();
+            self.take_wishes();
+            self.read_again();
             self.recover();
             let gathered = self.poll_once();
             if gathered.rows == 0 {
@@ -206,14 +254,14 @@ impl Poller {
     }
 
     /// Leaving revokes everything, which is flushed on the way out.
-    fn leave(self) {
-        self.forward_hints();
+    fn leave(mut self) {
+        self.take_wishes();
         self.consumer.context().outside.store(false, Ordering::Relaxed);
         self.consumer.unsubscribe();
         self.poll_until(self.config.revoke_timeout, |consumer| {
             consumer.assignment().is_ok_and(|list| list.count() == 0)
         });
-        self.forward_hints();
+        self.take_wishes();
         // A client that is closed before it has told the group so keeps its place:
         // the next one would wait for the end of its session, 45 seconds.
         self.poll_until(LEAVE_TIMEOUT, |consumer| consumer.context().outside.load(Ordering::Relaxed));
@@ -295,7 +343,7 @@ impl Poller {
     /// Pauses every partition while too much is on its way. Partitions that
     /// come in meanwhile are paused too.
     fn press_back(&mut self) {
-        let held = self.gauge.load(Ordering::Relaxed);
+        let held = self.load.held_bytes();
         let high = held > self.config.buffer_bytes_max || !self.has_room();
         let low = held <= self.config.buffer_bytes_max / 2 && self.has_room();
         let assignments = self.consumer.context().assignments.load(Ordering::Relaxed);
@@ -318,8 +366,9 @@ impl Poller {
     fn pause(&mut self, assignments: usize) -> Result<(), ClientError> {
         self.consumer.pause(&self.consumer.assignment()?)?;
         if self.paused.replace(assignments).is_none() {
-            self.pauses.fetch_add(1, Ordering::Relaxed);
-            tracing::debug!(held = self.gauge.load(Ordering::Relaxed), "paused: too much is on its way");
+            self.load.pauses.fetch_add(1, Ordering::Relaxed);
+            self.load.paused.store(true, Ordering::Relaxed);
+            tracing::debug!(held = self.load.held_bytes(), "paused: too much is on its way");
         }
         Ok(())
     }
@@ -327,18 +376,44 @@ impl Poller {
     fn resume(&mut self) -> Result<(), ClientError> {
         self.consumer.resume(&self.consumer.assignment()?)?;
         self.paused = None;
+        self.load.paused.store(false, Ordering::Relaxed);
         tracing::debug!("resumed");
         Ok(())
     }
 
-    fn forward_hints(&self) {
-        let latest: BTreeMap<(String, i32), i64> =
-            self.hints.try_iter().flatten().map(|(topic, partition, offset)| ((topic, partition), offset)).collect();
-        if latest.is_empty() {
-            return;
+    fn take_wishes(&mut self) {
+        let mut latest: BTreeMap<Partition, i64> = BTreeMap::new();
+        for wish in self.wished.try_iter() {
+            match wish {
+                Wish::Hint(hint) => {
+                    latest.extend(hint.into_iter().map(|(topic, partition, offset)| ((topic, partition), offset)));
+                }
+                Wish::Again(key) => _ = self.again.insert(key, Instant::now() + READ_AGAIN_AFTER),
+            }
         }
+        if !latest.is_empty() {
+            self.forward_hints(&latest);
+        }
+    }
+
+    /// Partitions that are still this member's are read from the lake's position again.
+    fn read_again(&mut self) {
+        let now = Instant::now();
+        let due: Vec<Partition> = self.again.iter().filter(|(_, at)| **at <= now).map(|(key, _)| key.clone()).collect();
+        for key in due {
+            self.again.remove(&key);
+            if self.consumer.context().starts().contains_key(&key)
+                && let Err(error) = self.consumer.context().assign_again(&self.consumer, &key)
+            {
+                self.warn(&format!("partition {} of topic {} can't be read again: {error}", key.1, key.0));
+                self.again.insert(key, now + READ_AGAIN_AFTER);
+            }
+        }
+    }
+
+    fn forward_hints(&self, latest: &BTreeMap<Partition, i64>) {
         let mut list = TopicPartitionList::new();
-        for ((topic, partition), offset) in &latest {
+        for ((topic, partition), offset) in latest {
             let added = list.add_partition_offset(topic, *partition, rdkafka::Offset::Offset(*offset));
             debug_assert!(added.is_ok(), "an offset of the lake is a valid offset");
         }

@@ -6,7 +6,7 @@ use ahash::AHashMap;
 
 use crate::batch::{Batch, Sign};
 use crate::definition::{Definition, Metric, Plan};
-use crate::groups::Groups;
+use crate::groups::{Groups, SeenGroups};
 use crate::keyed::{Candidate, FirstPerKey, Shift};
 use crate::lane::Lane;
 use crate::row::KpiRow;
@@ -138,6 +138,28 @@ impl Engine {
             last_event: None,
             plan,
         }
+    }
+
+    /// An engine in the middle of its work; `None` where the parts belong to another plan.
+    pub(crate) fn restored(
+        plan: Plan,
+        seen: &SeenGroups<'_>,
+        keyed: Vec<FirstPerKey>,
+        lanes: Vec<Lane>,
+        last_event: Option<i64>,
+    ) -> Option<Engine> {
+        let mut engine = Engine::new(plan);
+        engine.groups.restore(seen)?;
+        let fits = |(new, old): (&Lane, &Lane)| new.is_alike(old);
+        let fitting = keyed.len() == engine.keyed.len() && lanes.len() == engine.lanes.len();
+        if !fitting || !engine.lanes.iter().zip(&lanes).all(fits) {
+            return None;
+        }
+        Some(Engine { keyed, lanes, last_event, ..engine })
+    }
+
+    pub(crate) fn keyed(&self) -> &[FirstPerKey] {
+        &self.keyed
     }
 
     /// What the engine computes.

@@ -89,6 +89,20 @@ pub(crate) fn to_f64(value: i256) -> f64 {
     }
 }
 
+/// Wide integers as bytes, least significant first.
+pub(crate) mod wide {
+    use arrow::datatypes::i256;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(value: &i256, serializer: S) -> Result<S::Ok, S::Error> {
+        value.to_parts().serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i256, D::Error> {
+        <(u128, i128)>::deserialize(deserializer).map(|(low, high)| i256::from_parts(low, high))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -139,6 +139,14 @@ impl Engine {
         Ok(restated)
     }
 
+    /// Forgets late changes that are restated already: those of events that
+    /// another engine has published since this one's snapshot was taken.
+    pub fn forget_expired_changes(&mut self) {
+        for lane in &mut self.lanes {
+            (0..lane.members.len()).for_each(|kpi| drop(lane.drain_expired(kpi)));
+        }
+    }
+
     fn collect_published(&self, batch: &RecordBatch, published: &mut Published) {
         let text = |name: &str| batch[name].as_string::<i32>();
         let (fingerprint, window, set) = (text("fingerprint"), text("window_name"), text("grouping_set"));

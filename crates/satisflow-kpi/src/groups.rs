@@ -1,9 +1,11 @@
 //! Dimension values and groups as small integers.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use ahash::AHashMap;
 use arrow::array::{Array, StringArray};
+use serde::{Deserialize, Serialize};
 
 /// What stands for a missing dimension value.
 pub const NO_VALUE: &str = "(none)";
@@ -31,6 +33,10 @@ impl Dimension {
         (0..array.len()).map(|row| self.code(if array.is_null(row) { NO_VALUE } else { array.value(row) })).collect()
     }
 
+    fn texts(&self) -> Vec<Cow<'_, str>> {
+        self.values.iter().map(|value| Cow::Borrowed(&**value)).collect()
+    }
+
     fn value(&self, code: u32) -> &Arc<str> {
         &self.values[code as usize]
     }
@@ -54,6 +60,14 @@ impl GroupSet {
         self.keys.push(key.into());
         id
     }
+}
+
+/// Values and groups in the order of their numbers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SeenGroups<'a> {
+    #[serde(borrow)]
+    values: Vec<Vec<Cow<'a, str>>>,
+    keys: Vec<Cow<'a, [Box<[u32]>]>>,
 }
 
 /// All dimensions and grouping sets of a plan.
@@ -92,6 +106,26 @@ impl Groups {
                     .collect()
             })
             .collect()
+    }
+
+    /// Everything seen, to be numbered again in the same order.
+    pub(crate) fn seen(&self) -> SeenGroups<'_> {
+        let values = self.dimensions.iter().map(Dimension::texts).collect();
+        SeenGroups { values, keys: self.sets.iter().map(|set| Cow::Borrowed(&set.keys[..])).collect() }
+    }
+
+    /// The same values and groups by the same numbers; `None` where they belong to another plan.
+    pub(crate) fn restore(&mut self, seen: &SeenGroups<'_>) -> Option<()> {
+        if seen.values.len() != self.dimensions.len() || seen.keys.len() != self.sets.len() {
+            return None;
+        }
+        for (dimension, values) in self.dimensions.iter_mut().zip(&seen.values) {
+            values.iter().for_each(|value| _ = dimension.code(value));
+        }
+        for (set, keys) in self.sets.iter_mut().zip(&seen.keys) {
+            keys.iter().for_each(|key| _ = set.id(key));
+        }
+        Some(())
     }
 
     /// The group of named values, if it was seen.

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use ahash::AHashMap;
+use serde::{Deserialize, Serialize};
 
 use crate::batch::Sign;
 
@@ -44,7 +45,7 @@ pub struct Resolution {
     pub recall: Vec<Position>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Entry {
     /// Index into `partitions`; `NOT_SEEN` when only a retraction names it.
     partition: u32,
@@ -55,9 +56,11 @@ struct Entry {
 const NOT_SEEN: u32 = u32::MAX;
 
 /// The identities of all accepted events.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Identities {
+    #[serde(with = "crate::snapshot::pairs")]
     entries: AHashMap<u128, Entry>,
+    #[serde(with = "crate::snapshot::named")]
     partitions: Vec<(Arc<str>, i32)>,
 }
 

@@ -2,9 +2,10 @@
 //! event id, then source, counts. A function of the set, expressed as signed changes.
 
 use ahash::AHashMap;
+use serde::{Deserialize, Serialize};
 
 /// An event that competes for its key.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Candidate {
     pub(crate) time: i64,
     pub(crate) event_id: Box<str>,
@@ -23,8 +24,9 @@ pub(crate) struct Shift {
 }
 
 /// Candidates by key, each list sorted.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct FirstPerKey {
+    #[serde(with = "crate::snapshot::pairs")]
     keys: AHashMap<Box<str>, Vec<Candidate>>,
 }
 

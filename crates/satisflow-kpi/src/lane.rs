@@ -15,6 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ahash::AHashMap;
+use serde::{Deserialize, Serialize};
 
 use crate::panes::GroupPanes;
 use crate::row::Reason;
@@ -39,7 +40,7 @@ pub(crate) struct LaneRow {
 }
 
 /// What changed in a pane whose ends were published already.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Change {
     pane: Pane,
     delta: Sums,
@@ -47,7 +48,7 @@ pub(crate) struct Change {
 }
 
 /// A KPI of the lane.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Member {
     /// Index into the plan's definitions.
     pub(crate) definition: usize,
@@ -55,6 +56,7 @@ pub(crate) struct Member {
     pub(crate) frontier: i64,
     /// Most groups of one end.
     groups_max: usize,
+    #[serde(with = "crate::snapshot::pairs")]
     changes: AHashMap<u32, Vec<Change>>,
     /// What changed at ends whose panes are gone, by group.
     expired: BTreeMap<u32, Vec<Change>>,
@@ -83,7 +85,7 @@ pub(crate) struct Published {
     pub(crate) flips: Vec<(usize, i64)>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Lane {
     pub(crate) set: usize,
     pub(crate) window: usize,
@@ -135,6 +137,12 @@ impl Lane {
             due: BTreeMap::new(),
             groups_of: BTreeMap::new(),
         }
+    }
+
+    /// Whether both serve the same members of the same set and window.
+    pub(crate) fn is_alike(&self, other: &Lane) -> bool {
+        let members = |lane: &Lane| lane.members.iter().map(|m| (m.definition, m.groups_max)).collect::<Vec<_>>();
+        (self.set, self.window, members(self)) == (other.set, other.window, members(other))
     }
 
     /// Adds what an event does to each definition; a zero delta only leaves its trace.

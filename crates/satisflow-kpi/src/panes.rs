@@ -1,6 +1,8 @@
 //! The panes of one group: what each KPI of a lane has counted in each, and
 //! the sums of a window over them.
 
+use serde::{Deserialize, Serialize};
+
 use crate::sums::{Overflow, Sums};
 use crate::window::{Pane, Window};
 
@@ -8,7 +10,7 @@ use crate::window::{Pane, Window};
 const SLIDE_PANES_MIN: usize = 16;
 
 /// One KPI in one pane.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Cell {
     sums: Sums,
     /// Whether any event, void ones included, was selected here: it owes rows.
@@ -19,7 +21,7 @@ struct Cell {
     leave_revision: u32,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct PaneState {
     pane: Pane,
     /// One a KPI of the lane.
@@ -27,14 +29,14 @@ struct PaneState {
 }
 
 /// The sums of a window that ends at `end`, kept by what enters and leaves.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Slide {
     end: i64,
     sums: Sums,
 }
 
 /// The panes of one group, sorted.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct GroupPanes {
     panes: Vec<PaneState>,
     /// What expired panes that no window loses hold, one a KPI; empty while there is none.

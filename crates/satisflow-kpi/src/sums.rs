@@ -1,6 +1,7 @@
 //! The exact sums that a KPI value and its statistics are made of.
 
 use arrow::datatypes::i256;
+use serde::{Deserialize, Serialize};
 
 /// Decimals of a measured value (score, units, amount).
 pub const VALUE_SCALE: usize = 4;
@@ -17,7 +18,7 @@ pub struct Overflow;
 /// With `w` a weight of 6 decimals and `x` a value of 4: `w` has 6 decimals,
 /// `wx` 10, `ww` 12, `wwx` 16, `wwxx` 20. `base` is the sum of `w x` of a
 /// ratio's denominator, 10 decimals.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sums {
     /// Events with a weight above 0.
     pub n: i64,
@@ -30,8 +31,10 @@ pub struct Sums {
     /// Sum of squared weights, 12 decimals.
     pub ww: i128,
     /// Sum of squared weight times value, 16 decimals.
+    #[serde(with = "crate::exact::wide")]
     pub wwx: i256,
     /// Sum of squared weight times squared value, 20 decimals.
+    #[serde(with = "crate::exact::wide")]
     pub wwxx: i256,
     /// Denominator's sum of weight times value, 10 decimals.
     pub base: i128,

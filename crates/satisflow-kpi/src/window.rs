@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use jiff::{Timestamp, ToSpan, civil, tz::TimeZone};
+use serde::{Deserialize, Serialize};
 
 const DAY_MICROS: i64 = 86_400_000_000;
 
@@ -59,7 +60,7 @@ pub struct Window {
 }
 
 /// A pane: `[start, end)`, µs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Pane {
     pub(crate) start: i64,
     pub(crate) end: i64,

@@ -9,6 +9,7 @@ use url::Url;
 use crate::error::LakeError;
 use crate::live::{LatestTable, LiveRecords};
 use crate::position::position_id;
+use crate::store::{StoreOptions, store_of};
 use crate::table::{Access, Table, TableSpec};
 
 /// How a lake is opened.
@@ -22,6 +23,8 @@ pub struct LakeOptions {
     pub read_only: bool,
     /// The store that URLs are resolved in; `None`: the one that the URL names.
     pub store: Option<Arc<dyn ObjectStore>>,
+    /// How that one is reached.
+    pub store_options: StoreOptions,
 }
 
 /// The two tables of a lake.
@@ -75,7 +78,11 @@ impl Lake {
             stats_columns: "",
             plain_columns: KPI_PLAIN_COLUMNS,
         };
-        let access = Access { read_only: options.read_only, store: options.store };
+        let store = match options.store {
+            Some(store) => Some(store),
+            None => store_of(url, &options.store_options)?,
+        };
+        let access = Access { read_only: options.read_only, store };
         let records = Table::open(&at("records")?, &records_spec, &access).await?;
         let kpis = Table::open(&at("kpis")?, &kpis_spec, &access).await?;
         if !access.read_only {
@@ -136,7 +143,7 @@ fn root_url(url: &str, read_only: bool) -> Result<Url, LakeError> {
     let place = |message: String| LakeError::Place { url: url.to_owned(), message };
     if let Ok(parsed) = Url::parse(url) {
         if parsed.scheme() != "file" {
-            return Err(place(format!("`{}` is not supported yet: name a local folder", parsed.scheme())));
+            return Ok(bucket_url(parsed));
         }
         let path = parsed.to_file_path().map_err(|()| place("not a local path".to_owned()))?;
         return root_url(&path.to_string_lossy(), read_only);
@@ -145,4 +152,12 @@ fn root_url(url: &str, read_only: bool) -> Result<Url, LakeError> {
         return Err(LakeError::Missing { url: url.to_owned() });
     }
     deltalake_core::ensure_table_uri(url).map_err(|e| place(e.to_string()))
+}
+
+/// With a slash at its end, so that tables lie below it.
+fn bucket_url(mut url: Url) -> Url {
+    if !url.path().ends_with('/') {
+        url.set_path(&format!("{}/", url.path()));
+    }
+    url
 }

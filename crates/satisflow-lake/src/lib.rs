@@ -8,6 +8,7 @@
 //! - After any error the log is read again: one's own commit id there is success.
 
 mod commit;
+mod damage;
 mod error;
 mod lake;
 mod live;
@@ -15,9 +16,12 @@ mod maintain;
 mod position;
 mod read;
 mod rejects;
+mod snapshots;
+mod store;
 mod table;
 
 pub use commit::{KpisCommit, RecordsCommit};
+pub use damage::Damage;
 pub use error::{CommitError, LakeError};
 pub use lake::{Lake, LakeOptions};
 pub use live::{LatestTable, LiveRecords};
@@ -25,6 +29,7 @@ pub use maintain::Maintenance;
 pub use position::{Positions, position_id};
 pub use read::LakeView;
 pub use rejects::{RejectFile, RejectsCommit, Replaced, WrittenRejects};
+pub use store::{STORE_OPTIONS, StoreOptions, store_of};
 
 /// Transaction of `kpis`: the version of `records` that is scored.
 pub const SCORE: &str = "satisflow/score";

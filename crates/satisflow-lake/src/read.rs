@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use arrow::datatypes::SchemaRef;
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::datatypes::{Int64Type, SchemaRef, TimestampMicrosecondType};
 use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::SendableRecordBatchStream;
@@ -18,6 +18,10 @@ use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::live::provider;
 use crate::table::{Table, transaction};
+
+/// How far before a position its last record is looked for: markers of
+/// transactions lie between.
+const LOOK_BACK_OFFSETS: i64 = 1000;
 
 /// A session that reads plain Arrow types.
 pub(crate) fn session() -> SessionContext {
@@ -80,6 +84,31 @@ impl Lake {
             found.extend(rows.into_iter().filter(|batch| batch.num_rows() > 0));
         }
         Ok(found)
+    }
+
+    /// Offset and Kafka's time (µs) of the last record of a partition before a
+    /// position, if it is not far before it and has a time.
+    ///
+    /// # Errors
+    /// As for [`Lake::read_accepted`].
+    pub async fn last_record(
+        &self,
+        topic: &str,
+        partition: i32,
+        position: i64,
+    ) -> Result<Option<(i64, i64)>, LakeError> {
+        let table = self.records.refreshed().await?;
+        let of = col("topic").eq(lit(topic)).and(col("partition").eq(lit(partition)));
+        let near = col("offset").gt_eq(lit(position - LOOK_BACK_OFFSETS)).and(col("offset").lt(lit(position)));
+        let filter = of.and(near).and(col("kafka_time").is_not_null());
+        let rows = read(&table, "records", Some(filter), &["offset", "kafka_time"]).await?;
+        let rows: Vec<RecordBatch> = rows.try_collect().await.map_err(LakeError::read("records"))?;
+        let all = rows.iter().flat_map(|batch| {
+            let offsets = batch.column(0).as_primitive::<Int64Type>().values();
+            let times = batch.column(1).as_primitive::<TimestampMicrosecondType>().values();
+            offsets.iter().copied().zip(times.iter().copied())
+        });
+        Ok(all.max())
     }
 
     /// Rows of `kpis` in the newest state that meet a condition.

@@ -119,6 +119,11 @@ impl Table {
         self.state.lock().await.table.clone()
     }
 
+    /// The objects of the table's folder.
+    pub(crate) async fn store(&self) -> Arc<dyn ObjectStore> {
+        self.state.lock().await.table.object_store()
+    }
+
     pub(crate) async fn transaction(&self, table: &DeltaTable, id: &str) -> Result<Option<i64>, LakeError> {
         transaction(self.name, table, id).await
     }

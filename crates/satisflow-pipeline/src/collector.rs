@@ -48,6 +48,8 @@ pub(crate) struct Collector {
     metrics: PipelineMetrics,
     dedup: Dedup,
     cursors: BTreeMap<Key, Cursor>,
+    /// Lost since somebody asked.
+    newly_lost: Vec<Key>,
     builder: RecordsBuilder,
     batches: Vec<RecordBatch>,
     commit_id: String,
@@ -75,6 +77,7 @@ impl Collector {
             metrics,
             dedup: Dedup::default(),
             cursors: BTreeMap::new(),
+            newly_lost: Vec::new(),
             builder: RecordsBuilder::new(limits),
             batches: Vec::new(),
             commit_id: new_id(),
@@ -253,9 +256,21 @@ impl Collector {
         self.metrics.pending_rows.set(0);
     }
 
+    /// Partitions whose records can't be taken before they are assigned again,
+    /// since the last call.
+    pub(crate) fn take_newly_lost(&mut self) -> Vec<Key> {
+        std::mem::take(&mut self.newly_lost)
+    }
+
+    /// Whether any partition is lost.
+    pub(crate) fn has_lost(&self) -> bool {
+        self.cursors.values().any(|cursor| cursor.lost)
+    }
+
     /// Drops a partition's rows and goes on with the others under a new id.
     fn lose(&mut self, key: &Key) -> Result<(), PipelineError> {
         self.cursors.insert(key.clone(), Cursor { lost: true, ..Cursor::default() });
+        self.newly_lost.push(key.clone());
         self.dedup.forget(&key.0, key.1);
         self.lake.live_records().drop_pending(&self.commit_id);
         let kept = self.batches.iter().map(|batch| without(batch, key)).collect::<Result<Vec<_>, _>>()?;

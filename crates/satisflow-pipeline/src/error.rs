@@ -2,7 +2,7 @@
 
 use satisflow_catalog::EvaluateError;
 use satisflow_kafka::KafkaError;
-use satisflow_kpi::EngineError;
+use satisflow_kpi::{EngineError, SnapshotError};
 use satisflow_lake::{CommitError, LakeError};
 
 /// The pipeline can't go on. What was accepted and is not committed is read
@@ -18,6 +18,9 @@ pub enum PipelineError {
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The engine's state can't be written.
+    #[error("snapshot: {0}")]
+    Snapshot(#[from] SnapshotError),
     /// An expression of the catalog failed.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),

@@ -15,6 +15,12 @@ pub struct PipelineMetrics {
     pub rejects: IntCounterVec,
     /// Records that Kafka has and that were not polled yet.
     pub lag: IntGaugeVec,
+    /// Bytes polled and not yet taken into rows.
+    pub held_bytes: IntGauge,
+    /// 1 while partitions are paused because too much is on its way.
+    pub paused: IntGauge,
+    /// How often they were.
+    pub pauses: IntCounter,
     /// Duration of a commit of records.
     pub commit_seconds: Histogram,
     /// Duration of a commit of KPI rows.
@@ -29,6 +35,10 @@ pub struct PipelineMetrics {
     pub restatements: IntCounter,
     /// Ranges of published rows read back for late events.
     pub late_ranges: IntCounter,
+    /// Duration of writing a snapshot.
+    pub snapshot_seconds: Histogram,
+    /// Size of the last snapshot.
+    pub snapshot_bytes: IntGauge,
     /// Version of `records` that is scored.
     pub scored_version: IntGauge,
     /// Windows that end before this are final, seconds since the epoch.
@@ -72,6 +82,9 @@ impl PipelineMetrics {
             )?,
             rejects: counters("satisflow_rejects_total", "Rejects by reason.", &["reason"])?,
             lag,
+            held_bytes: gauge("satisflow_kafka_held_bytes", "Bytes polled and not yet taken into rows.")?,
+            paused: gauge("satisflow_kafka_paused", "1 while partitions are paused: rows can't be committed as fast.")?,
+            pauses: counter("satisflow_kafka_pauses_total", "How often partitions were paused.")?,
             commit_seconds: seconds("satisflow_commit_seconds", "Duration of a commit of records.")?,
             score_seconds: seconds("satisflow_score_commit_seconds", "Duration of a commit of KPI rows.")?,
             pending_rows: gauge("satisflow_pending_rows", "Rows waiting for their commit.")?,
@@ -82,6 +95,8 @@ impl PipelineMetrics {
                 "satisflow_late_ranges_total",
                 "Ranges of published rows read back to restate events later than late_panes.",
             )?,
+            snapshot_seconds: seconds("satisflow_snapshot_seconds", "Duration of writing a snapshot.")?,
+            snapshot_bytes: gauge("satisflow_snapshot_bytes", "Size of the last snapshot.")?,
             scored_version: gauge("satisflow_scored_version", "Version of records that is scored.")?,
             watermark_seconds: gauge(
                 "satisflow_watermark_timestamp_seconds",

@@ -48,6 +48,7 @@ impl Replay {
         }
         scorer.catch_up().await?;
         scorer.close((self.parts.clock)()).await?;
+        scorer.save(true).await;
         Ok(report)
     }
 

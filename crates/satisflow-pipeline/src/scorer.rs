@@ -19,9 +19,11 @@ use crate::error::PipelineError;
 use crate::live::SharedEngine;
 use crate::metrics::PipelineMetrics;
 use crate::watermark::Watermarks;
+use snapshot::Schedule;
 
 mod late;
 mod rebuild;
+mod snapshot;
 
 /// Transaction of `kpis` that every scorer's commit moves by one.
 const SEQUENCE: &str = "satisflow/score/sequence";
@@ -75,16 +77,20 @@ pub(crate) struct Scorer {
     recorded: (u64, Instant),
     last_computed: i64,
     memory: Memory,
+    schedule: Schedule,
     role: Role,
 }
 
-/// How long panes are kept behind what is published: the longer of the two.
+/// What is kept of the state: panes behind what is published, for the longer of
+/// the two, and snapshots.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Memory {
     /// Panes of each window.
     pub(crate) late_panes: u32,
     /// Event time, µs.
     pub(crate) late_micros: i64,
+    /// How often the state is written to the lake; `None`: never.
+    pub(crate) snapshot_interval: Option<Duration>,
 }
 
 impl Scorer {
@@ -111,6 +117,7 @@ impl Scorer {
             recorded: (0, Instant::now()),
             last_computed: 0,
             memory,
+            schedule: Schedule::new(memory.snapshot_interval),
             role: Role::Active,
         })
     }
@@ -166,6 +173,10 @@ impl Scorer {
     /// Scores every version up to the newest.
     pub(crate) async fn catch_up(&mut self) -> Result<(), PipelineError> {
         let newest = self.lake.records_version().await?;
+        self.score_to(newest).await
+    }
+
+    async fn score_to(&mut self, newest: u64) -> Result<(), PipelineError> {
         while self.scored < newest {
             let version = self.scored + 1;
             let batches = match self.own.remove(&version) {

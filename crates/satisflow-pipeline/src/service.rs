@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use satisflow_catalog::Catalog;
 use satisflow_config::{Config, TimeMode};
 use satisflow_kafka::{
-    KafkaConfig, KafkaSource, PartitionEnd, PartitionEnds, PartitionProgress, PositionSource, SourceEvent,
+    KafkaConfig, KafkaError, KafkaSource, LastRecord, PartitionEnd, PartitionEnds, PartitionProgress, PositionSource,
+    SourceEvent, SourceLoad,
 };
 use satisflow_kpi::Engine;
 use satisflow_lake::Lake;
@@ -62,6 +63,8 @@ enum ScorerInput {
     Ends(Vec<PartitionEnd>),
     /// Partitions that were assigned, or else revoked.
     Moved(Vec<(String, i32)>, bool),
+    /// Reading can't go on.
+    Failed(KafkaError),
     Finish {
         close: bool,
     },
@@ -113,7 +116,7 @@ impl ServiceParts {
             self.metrics.clone(),
             Watermarks::new(rules, topics),
             self.shared.clone(),
-            Memory { late_panes: config.late_panes, late_micros },
+            Memory { late_panes: config.late_panes, late_micros, snapshot_interval: config.snapshot_interval },
         )
     }
 
@@ -131,6 +134,12 @@ struct LakePositions {
 impl PositionSource for LakePositions {
     fn position(&self, topic: &str, partition: i32) -> Result<Option<i64>, String> {
         self.runtime.block_on(self.lake.position(topic, partition)).map_err(|error| error.to_string())
+    }
+
+    fn last_record(&self, topic: &str, partition: i32, position: i64) -> Result<Option<LastRecord>, String> {
+        let found = self.runtime.block_on(self.lake.last_record(topic, partition, position));
+        let last = |(offset, micros): (i64, i64)| LastRecord { offset, timestamp_ms: micros.div_euclid(1000) };
+        found.map(|found| found.map(last)).map_err(|error| error.to_string())
     }
 }
 
@@ -187,12 +196,14 @@ impl Service {
         stop: CancellationToken,
         exit_at_end: bool,
     ) -> Result<(), PipelineError> {
-        let positions = LakePositions { lake: Arc::clone(&parts.lake), runtime: tokio::runtime::Handle::current() };
+        let runtime = tokio::runtime::Handle::current();
+        let positions: Arc<dyn PositionSource> = Arc::new(LakePositions { lake: Arc::clone(&parts.lake), runtime });
         let (scorer, inputs) = channel(SCORER_QUEUE_MAX);
-        let ends = PartitionEnds::new(&kafka)?;
+        let ends = PartitionEnds::new(&kafka, Arc::clone(&positions))?;
         tokio::spawn(watch_ends(ends, scorer.downgrade(), stop.clone()));
         let scoring = tokio::spawn(score(parts.clone(), inputs, stop.clone()));
-        let source = KafkaSource::start(kafka, Arc::new(positions), stop.clone())?;
+        let source = KafkaSource::start(kafka, positions, stop.clone())?;
+        tokio::spawn(show_load(source.load(), parts.metrics.clone(), stop.clone()));
         let collector = parts.collector();
         let service = Service { parts, collector, scorer, stop, exit_at_end, at_end: AtEnd::default() };
         service.collect(source, scoring).await
@@ -218,7 +229,11 @@ impl Service {
         drop(self.scorer);
         let scored = scoring.await.map_err(|_| PipelineError::Task("scorer"))?;
         left.map_err(|_| PipelineError::Task("kafka"))?;
-        collected.and(scored)
+        match (collected, scored) {
+            // The collector only found the scorer gone; the scorer knows why.
+            (Err(PipelineError::Task(_)), Err(cause)) => Err(cause),
+            (collected, scored) => collected.and(scored),
+        }
     }
 
     async fn collect_all(&mut self, source: &mut KafkaSource) -> Result<(), PipelineError> {
@@ -285,14 +300,18 @@ impl Service {
         // says that they were passed, to lag tools and to another process's scorer.
         let passed = progress.iter().filter(|p| p.at_end && self.collector.is_settled(&p.topic, p.partition));
         source.commit_hint(passed.map(|p| (p.topic.clone(), p.partition, p.end)).collect());
-        if self.at_end.progress(&progress) && self.exit_at_end {
+        if self.at_end.progress(&progress) && self.exit_at_end && !self.collector.has_lost() {
             self.stop.cancel();
         }
         self.tell(ScorerInput::Progress(progress)).await
     }
 
     async fn flush(&mut self, source: &KafkaSource) -> Result<(), PipelineError> {
-        let Some(committed) = self.collector.flush().await? else { return Ok(()) };
+        let committed = self.collector.flush().await?;
+        for (topic, partition) in self.collector.take_newly_lost() {
+            source.read_again(&topic, partition);
+        }
+        let Some(committed) = committed else { return Ok(()) };
         source.commit_hint(committed.positions.iter().map(|((t, p), offset)| (t.clone(), *p, *offset)).collect());
         self.tell(ScorerInput::Committed(committed)).await
     }
@@ -305,24 +324,48 @@ impl Service {
 }
 
 /// Tells the scorer of partitions that other processes read.
-async fn watch_ends(ends: PartitionEnds, scorer: WeakSender<ScorerInput>, stop: CancellationToken) {
-    let ends = Arc::new(ends);
+async fn watch_ends(mut ends: PartitionEnds, scorer: WeakSender<ScorerInput>, stop: CancellationToken) {
     loop {
-        let asked = Arc::clone(&ends);
-        match tokio::task::spawn_blocking(move || asked.fetch()).await {
-            Ok(Ok(found)) => {
-                let Some(scorer) = scorer.upgrade() else { return };
-                if scorer.send(ScorerInput::Ends(found)).await.is_err() {
-                    return;
-                }
+        let asked = tokio::task::spawn_blocking(move || {
+            let found = ends.fetch();
+            (ends, found)
+        });
+        let Ok((back, found)) = asked.await else { return };
+        ends = back;
+        let news = match found {
+            Ok(found) => Some(ScorerInput::Ends(found)),
+            Err(error @ KafkaError::AnotherTopic(_)) => Some(ScorerInput::Failed(error)),
+            Err(error) => {
+                // The source says what is wrong with the broker.
+                tracing::debug!(%error, "the ends of the partitions are not known");
+                None
             }
-            // The source says what is wrong with the broker.
-            Ok(Err(error)) => tracing::debug!(%error, "the ends of the partitions are not known"),
-            Err(_) => return,
+        };
+        if let Some(news) = news {
+            let Some(scorer) = scorer.upgrade() else { return };
+            if scorer.send(news).await.is_err() {
+                return;
+            }
         }
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(ENDS_INTERVAL) => {}
+        }
+    }
+}
+
+/// Shows what is on its way, also while a commit keeps the collector waiting.
+async fn show_load(load: SourceLoad, metrics: PipelineMetrics, stop: CancellationToken) {
+    let mut counted = 0;
+    loop {
+        metrics.held_bytes.set(i64::try_from(load.held_bytes()).unwrap_or(i64::MAX));
+        metrics.paused.set(i64::from(load.is_paused()));
+        let pauses = load.pauses();
+        metrics.pauses.inc_by((pauses - counted) as u64);
+        counted = pauses;
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(TICK) => {}
         }
     }
 }
@@ -352,7 +395,7 @@ async fn score_all(parts: ServiceParts, mut inputs: Receiver<ScorerInput>) -> Re
         let mut next = input.flatten();
         let news = next.is_some();
         while let Some(input) = next {
-            if let Some(close) = take(&mut scorer, input) {
+            if let Some(close) = take(&mut scorer, input)? {
                 return finish(&mut scorer, close, &parts).await;
             }
             next = inputs.try_recv().ok();
@@ -378,12 +421,13 @@ async fn work(scorer: &mut Scorer, parts: &ServiceParts, look: bool) -> Result<(
         scorer.catch_up().await?;
     }
     scorer.publish((parts.clock)()).await?;
+    scorer.save(false).await;
     parts.metrics.complete.set(i64::from(scorer.is_active()));
     Ok(())
 }
 
 /// Takes an input in; `Some` when it was the last.
-fn take(scorer: &mut Scorer, input: ScorerInput) -> Option<bool> {
+fn take(scorer: &mut Scorer, input: ScorerInput) -> Result<Option<bool>, PipelineError> {
     let now = Instant::now();
     match input {
         ScorerInput::Committed(committed) => scorer.remember(committed.version, committed.accepted),
@@ -400,9 +444,10 @@ fn take(scorer: &mut Scorer, input: ScorerInput) -> Option<bool> {
         ScorerInput::Moved(partitions, own) => {
             partitions.iter().for_each(|(topic, partition)| scorer.watermarks.moved(topic, *partition, own, now));
         }
-        ScorerInput::Finish { close } => return Some(close),
+        ScorerInput::Failed(error) => return Err(error.into()),
+        ScorerInput::Finish { close } => return Ok(Some(close)),
     }
-    None
+    Ok(None)
 }
 
 async fn finish(scorer: &mut Scorer, close: bool, parts: &ServiceParts) -> Result<(), PipelineError> {
@@ -411,5 +456,11 @@ async fn finish(scorer: &mut Scorer, close: bool, parts: &ServiceParts) -> Resul
     }
     scorer.catch_up().await?;
     let clock = (parts.clock)();
-    if close { scorer.close(clock).await } else { scorer.record(clock).await }
+    if close {
+        scorer.close(clock).await?;
+    } else {
+        scorer.record(clock).await?;
+    }
+    scorer.save(true).await;
+    Ok(())
 }

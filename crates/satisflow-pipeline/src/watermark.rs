@@ -85,6 +85,14 @@ impl Watermarks {
         state.quiet_since = now;
     }
 
+    /// Latest event time of each partition, µs.
+    pub(crate) fn latest(&self) -> Vec<(String, i32, i64)> {
+        let latest = |((topic, partition), state): (&(String, i32), &PartitionTime)| {
+            Some((topic.clone(), *partition, state.latest?))
+        };
+        self.partitions.iter().filter_map(latest).collect()
+    }
+
     /// Whether everything the broker has of a partition was read.
     pub(crate) fn progress(&mut self, topic: &str, partition: i32, at_end: bool, now: Instant) {
         let state = self.partition(topic, partition, now);

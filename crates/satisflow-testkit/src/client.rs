@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use futures::executor::block_on;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -34,6 +34,32 @@ impl Admin {
         let new = settings.iter().fold(new, |new, (name, value)| new.set(name, value));
         for created in block_on(self.inner.create_topics([&new], &options()))? {
             if let Err((topic, code)) = created {
+                bail!("topic {topic}: {code}");
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes a topic.
+    ///
+    /// # Errors
+    /// When the broker refuses.
+    pub fn delete_topic(&self, topic: &str) -> Result<()> {
+        for deleted in block_on(self.inner.delete_topics(&[topic], &options()))? {
+            if let Err((topic, code)) = deleted {
+                bail!("topic {topic}: {code}");
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a topic more partitions; `partitions` is how many it then has.
+    ///
+    /// # Errors
+    /// When the broker refuses.
+    pub fn add_partitions(&self, topic: &str, partitions: usize) -> Result<()> {
+        for added in block_on(self.inner.create_partitions(&[NewPartitions::new(topic, partitions)], &options()))? {
+            if let Err((topic, code)) = added {
                 bail!("topic {topic}: {code}");
             }
         }

@@ -89,6 +89,16 @@ impl Kafka {
         wait_for("Kafka answers", START_LIMIT, || TcpStream::connect(self.brokers()).ok()).map(drop)
     }
 
+    /// Sends the broker a signal by its name, such as STOP or CONT.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let id = self.process.as_ref().context("the broker does not run")?.id();
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(id.to_string()).status()?;
+        if sent.success() { Ok(()) } else { bail!("signal {name} could not be sent") }
+    }
+
     /// Ends the broker at once, as a crash does.
     ///
     /// # Errors
@@ -121,8 +131,8 @@ impl Kafka {
     }
 }
 
-/// A broker that all tests share is never dropped: a watcher ends it with them.
-fn end_with_this_process(broker: u32) -> Result<()> {
+/// A server that all tests share is never dropped: a watcher ends it with them.
+pub(crate) fn end_with_this_process(broker: u32) -> Result<()> {
     let test = std::process::id();
     let watch = format!("while kill -0 {test} && kill -0 {broker}; do sleep 1; done; kill -9 {broker}");
     Command::new("sh").args(["-c", &watch]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;

@@ -1,10 +1,12 @@
-//! Real components for tests: Apache Kafka, and the program as users run it.
+//! Real components for tests: Apache Kafka, an S3 server, and the program as users run it.
 //!
 //! Waiting is for a condition with a deadline, never for a time.
 
 mod client;
 mod kafka;
+mod minio;
 mod program;
+mod proxy;
 mod secured;
 
 use std::path::PathBuf;
@@ -14,7 +16,9 @@ use anyhow::{Result, bail};
 
 pub use client::{Admin, Writer};
 pub use kafka::Kafka;
+pub use minio::Minio;
 pub use program::{Finished, Program, Running};
+pub use proxy::{Fault, Proxy};
 pub use secured::Login;
 
 /// The repository, as cargo tells a running test: a checkout may have moved

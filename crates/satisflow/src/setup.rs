@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use prometheus::Registry;
@@ -9,7 +10,7 @@ use satisflow_catalog::{Catalog, ScaleBounds};
 use satisflow_config::Config;
 use satisflow_document::{Document, Problems};
 use satisflow_kpi::kpis_schema;
-use satisflow_lake::{Lake, LakeOptions};
+use satisflow_lake::{Lake, LakeOptions, StoreOptions, store_of};
 use satisflow_model::Scales;
 use satisflow_pipeline::{PipelineMetrics, ServiceParts, SharedEngine};
 
@@ -54,7 +55,10 @@ pub(crate) fn load_catalog(path: Option<&Path>, scales: &Scales, problems: &mut 
 pub(crate) fn load(path: &Path) -> Result<Checked, Problems> {
     let mut problems = Problems::new();
     let config = match document(path) {
-        Ok(document) => Config::load(&document, &mut problems),
+        Ok(document) => {
+            let config = Config::load(&document, &mut problems);
+            config.inspect(|config| check_store(config, &document, &mut problems))
+        }
         Err(found) => {
             problems.extend(found);
             None
@@ -72,6 +76,19 @@ pub(crate) fn load(path: &Path) -> Result<Checked, Problems> {
     }
 }
 
+/// What can be said of the lake's place without asking for it.
+fn check_store(config: &Config, document: &Document, problems: &mut Problems) {
+    if let Err(error) = store_of(&config.lake_url, &store_options(config)) {
+        problems.at(document, "/lake", error.to_string(), None);
+    }
+}
+
+fn store_options(config: &Config) -> StoreOptions {
+    let store = config.lake_store.clone();
+    let (request_timeout, retry_timeout) = (store.request_timeout, store.retry_timeout);
+    StoreOptions { values: store.values, request_timeout, retry_timeout }
+}
+
 /// Opens the lake for writing under a catalog.
 pub(crate) async fn open_lake(checked: &Checked) -> Result<Arc<Lake>> {
     let options = LakeOptions {
@@ -79,20 +96,51 @@ pub(crate) async fn open_lake(checked: &Checked) -> Result<Arc<Lake>> {
         kpis_schema: kpis_schema(&checked.catalog.dimension_names()),
         read_only: false,
         store: None,
+        store_options: store_options(&checked.config),
     };
     let lake = Lake::open(&checked.config.lake_url, options).await;
     lake.map(Arc::new).with_context(|| format!("opening the lake at {}", checked.config.lake_url))
 }
 
+/// Opens a configuration's lake, which is there already, for reading.
+pub(crate) async fn configured_lake(config: &Config) -> Result<Arc<Lake>> {
+    read_lake(&config.lake_url, store_options(config)).await
+}
+
 /// Opens a lake that is there already, for reading.
-pub(crate) async fn read_lake(url: &str) -> Result<Arc<Lake>> {
+pub(crate) async fn read_lake(url: &str, store_options: StoreOptions) -> Result<Arc<Lake>> {
     let options = LakeOptions {
         records_schema: satisflow_model::records_schema(),
         kpis_schema: kpis_schema(&[]),
         read_only: true,
         store: None,
+        store_options,
     };
     Ok(Arc::new(Lake::open(url, options).await?))
+}
+
+/// How long damaged files are looked for.
+const DAMAGE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Whether files may be at fault: the readers' errors have no kinds.
+fn is_of_reading(error: &anyhow::Error) -> bool {
+    let text = format!("{error:#}");
+    ["Parquet", "parquet", "Object Store", "Arrow"].iter().any(|word| text.contains(word))
+}
+
+/// An error of reading, with the files at fault if there are any.
+pub(crate) async fn explained(lake: &Lake, error: anyhow::Error) -> anyhow::Error {
+    if !is_of_reading(&error) {
+        return error;
+    }
+    let damaged = match tokio::time::timeout(DAMAGE_TIMEOUT, lake.damaged_files()).await {
+        Ok(Ok(damaged)) if !damaged.is_empty() => damaged,
+        _ => return error,
+    };
+    let list: Vec<String> = damaged.iter().map(ToString::to_string).collect();
+    let what = "these files of the lake are damaged: bring each back from a backup or another copy of the lake under \
+                the same name, byte by byte; nothing else in the lake has to change";
+    error.context(format!("{what}\n  {}\n", list.join("\n  ")))
 }
 
 /// Everything that a service or a replay runs on.

@@ -57,7 +57,7 @@ impl Taker {
     /// Takes one event; gives its records, which count as held while they are kept.
     async fn take(&mut self) -> Option<PolledBatch> {
         let event = timeout(LIMIT, self.source.next()).await.unwrap()?;
-        self.held_max = self.held_max.max(self.source.held_bytes());
+        self.held_max = self.held_max.max(self.source.load().held_bytes());
         match event {
             SourceEvent::Batch(batch) => {
                 for record in batch.records() {
@@ -81,12 +81,12 @@ impl Taker {
     /// as a stuck taker does, until the source pauses or everything is taken.
     async fn keep_until_paused(&mut self, resumed_at_bytes: usize, all: usize) {
         let waiting = Instant::now();
-        while self.source.held_bytes() > resumed_at_bytes {
+        while self.source.load().held_bytes() > resumed_at_bytes {
             let _ = timeout(Duration::from_millis(50), self.take()).await;
             assert!(waiting.elapsed() < LIMIT, "nothing more to drop: {}", self.state());
         }
-        let (mut kept, pauses) = (Vec::new(), self.source.pauses());
-        while self.source.pauses() == pauses && self.taken() < all {
+        let (mut kept, pauses) = (Vec::new(), self.source.load().pauses());
+        while self.source.load().pauses() == pauses && self.taken() < all {
             // A pause may come without an event.
             if let Ok(batch) = timeout(Duration::from_millis(50), self.take()).await {
                 kept.extend(batch);
@@ -97,7 +97,7 @@ impl Taker {
 
     fn state(&self) -> String {
         let next: Vec<_> = self.offsets.iter().map(|(p, offsets)| (p, offsets.len(), offsets.last())).collect();
-        format!("{next:?}, {} bytes held, {} pauses", self.source.held_bytes(), self.source.pauses())
+        format!("{next:?}, {} bytes held, {} pauses", self.source.load().held_bytes(), self.source.load().pauses())
     }
 
     async fn finish(mut self) -> Taken {
@@ -137,7 +137,7 @@ async fn a_slow_taker_pauses_partitions_and_loses_nothing() {
         taker.keep_until_paused(BUFFER_BYTES / 2, all).await;
     }
     // 4 MB pass through a buffer of half a MB.
-    assert!(taker.source.pauses() >= 4, "{} pauses", taker.source.pauses());
+    assert!(taker.source.load().pauses() >= 4, "{} pauses", taker.source.load().pauses());
     let taken = taker.finish().await;
     assert!(taken.held_max > BUFFER_BYTES / 2 && taken.held_max <= BUFFER_BYTES + HELD_BYTES);
     for offsets in taken.offsets.values() {
@@ -154,7 +154,7 @@ async fn overtaken(topic: &str, on_lost_offsets: OnLostOffsets) -> Taken {
     let config = KafkaConfig { on_lost_offsets, ..config(&broker, topic, 100 << 10) };
     let mut taker = Taker::start(config);
     let mut kept = Vec::new();
-    while taker.source.pauses() == 0 {
+    while taker.source.load().pauses() == 0 {
         kept.extend(taker.take().await);
     }
     produce(&broker, topic, 1, 4 * RECORDS);
@@ -195,7 +195,7 @@ async fn a_full_channel_pauses_partitions_instead_of_stopping_the_polls() {
     let config = KafkaConfig { batch_rows_max: 1, ..config(&broker, "stuck", 64 << 20) };
     let mut taker = Taker::start(config);
     let deadline = tokio::time::Instant::now() + LIMIT;
-    while taker.source.pauses() == 0 {
+    while taker.source.load().pauses() == 0 {
         assert!(tokio::time::Instant::now() < deadline, "a full channel pauses nothing");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -229,4 +229,30 @@ async fn partitions_that_can_not_be_read_do_not_keep_the_source_from_stopping() 
         let taken = taker.finish().await;
         assert_eq!(taken.failed[0], "partition 0 is refused");
     }
+}
+
+/// The lake stands here, whatever was read.
+struct At(i64);
+
+impl PositionSource for At {
+    fn position(&self, _: &str, _: i32) -> Result<Option<i64>, String> {
+        Ok(Some(self.0))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_could_not_be_committed_is_read_from_the_lakes_position_again() {
+    let broker = EmbeddedBroker::start("again", 1).unwrap();
+    produce(&broker, "again", 1, 10);
+    let mut taker = Taker::start_at(config(&broker, "again", 1 << 20), Arc::new(At(5)));
+    while taker.taken() < 5 {
+        taker.take().await;
+    }
+    taker.source.read_again("again", 0);
+    taker.source.read_again("again", 7);
+    while taker.taken() < 10 {
+        taker.take().await;
+    }
+    let taken = taker.finish().await;
+    assert_eq!(taken.offsets[&0], (5..10).chain(5..10).collect::<Vec<_>>());
 }

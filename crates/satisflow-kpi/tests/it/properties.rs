@@ -181,4 +181,44 @@ proptest! {
         let differences = nonzero_difference(&table, &oracle::rows(&set, last, 1000));
         prop_assert!(differences.is_empty(), "{differences:#?}");
     }
+
+    /// An engine that goes on from a snapshot, while others went on publishing
+    /// after it was taken, publishes the same rows.
+    #[test]
+    fn a_snapshot_goes_on(
+        (set, order, cuts, marks) in shuffled(),
+        late_panes in proptest::option::of(0u32..4),
+        limited in 1usize..6,
+        (save, crash) in (0usize..5, 0usize..5),
+    ) {
+        let mut marks = marks;
+        marks.sort_unstable();
+        let groups_max = if late_panes.is_some() { 1000 } else { limited };
+        let mut scorer = match late_panes {
+            Some(late_panes) => Scorer::forgetful(plan(groups_max), late_panes),
+            None => Scorer::new(plan(groups_max)),
+        };
+        let (mut table, mut saved, mut published) = (BTreeMap::new(), None, None);
+        let mut from = 0;
+        for (index, cut) in cuts.iter().enumerate() {
+            scorer.take(&order[from..*cut]);
+            from = *cut;
+            if let Some(mark) = marks.get(index).map(|mark| START + mark * MINUTE) {
+                scorer.publish(mark, &mut table);
+                published = Some((mark, from));
+            }
+            if index == save && marks.get(index).is_some() {
+                saved = Some((scorer.save(), from));
+            }
+            if let (Some((saved, taken)), Some((mark, to)), true) = (&saved, published, index == crash) {
+                scorer = scorer.recovered(saved, &order[*taken..to], mark);
+                scorer.take(&order[to..from]);
+            }
+        }
+        scorer.take(&order[from..]);
+        let last = START + 5000 * MINUTE;
+        scorer.publish(last, &mut table);
+        let differences = nonzero_difference(&table, &oracle::rows(&set, last, groups_max));
+        prop_assert!(differences.is_empty(), "{differences:#?}");
+    }
 }

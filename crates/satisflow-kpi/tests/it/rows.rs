@@ -1,7 +1,7 @@
 //! The rules of rows, each shown on a few events.
 
 use expect_test::{Expect, expect};
-use satisflow_kpi::{Frontier, Reason, RowKey};
+use satisflow_kpi::{Frontier, Reason, RowKey, SnapshotError};
 
 use crate::stream::{Event, MINUTE, Scorer, plan};
 
@@ -39,6 +39,32 @@ fn check(steps: &[(&[Event], i64)], expected: Expect) {
         }
     }
     expected.assert_eq(&text);
+}
+
+/// A damaged or foreign snapshot is refused, whichever byte is wrong or missing.
+#[test]
+fn a_snapshot_that_is_not_what_was_written_is_refused() {
+    let mut scorer = Scorer::new(plan(1000));
+    scorer.take(&[response(1, 0, 80), response(2, 2, 90)]);
+    scorer.advance(4 * MINUTE);
+    let frames = scorer.save().frames;
+    let read = |frames: &[Vec<u8>], plan| {
+        let mut frames = frames.iter().cloned();
+        satisflow_kpi::Engine::from_frames(plan, || {
+            frames.next().ok_or_else(|| SnapshotError::Damaged("it ends too early".to_owned()))
+        })
+    };
+    assert!(read(&frames, plan(1000)).is_ok());
+    assert_eq!(read(&frames, plan(999)).unwrap_err(), SnapshotError::Foreign);
+    for frame in 0..frames.len() {
+        assert!(read(&frames[..frame], plan(1000)).is_err());
+        let mut longer = frames.clone();
+        longer[frame].push(0);
+        assert!(read(&longer, plan(1000)).is_err());
+        let mut shorter = frames.clone();
+        shorter[frame].pop();
+        assert!(read(&shorter, plan(1000)).is_err());
+    }
 }
 
 #[test]

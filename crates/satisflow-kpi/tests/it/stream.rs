@@ -123,6 +123,13 @@ fn restore(engine: &mut Engine, row: &RecordBatch) {
     });
 }
 
+/// A snapshot.
+pub struct Saved {
+    pub frames: Vec<Vec<u8>>,
+    identities: Vec<u8>,
+    rows: usize,
+}
+
 /// The engine with its identities, as the pipeline holds them.
 pub struct Scorer {
     pub engine: Engine,
@@ -167,6 +174,32 @@ impl Scorer {
             next.engine.resume(fingerprint, Frontier::at(published)).unwrap();
         }
         for row in &next.kpis {
+            restore(&mut next.engine, row);
+        }
+        next
+    }
+
+    /// The state as a snapshot, with how many rows were published by then.
+    pub fn save(&self) -> Saved {
+        let frames = self.engine.frames().collect::<Result<Vec<_>, _>>().unwrap();
+        Saved { frames, identities: self.identities.frame().unwrap(), rows: self.kpis.len() }
+    }
+
+    /// Another one that goes on from an earlier snapshot: `events` came, and
+    /// rows up to `published`, since it was taken.
+    pub fn recovered(self, saved: &Saved, events: &[Event], published: i64) -> Scorer {
+        let plan = self.engine.plan().clone();
+        let fingerprints: Vec<_> = plan.definitions.iter().map(|d| d.fingerprint.clone()).collect();
+        let mut frames = saved.frames.iter().cloned();
+        let engine = Engine::from_frames(plan, || Ok(frames.next().unwrap())).unwrap();
+        let identities = Identities::from_frame(&saved.identities).unwrap();
+        let mut next = Scorer { engine, identities, ..self };
+        next.take(events);
+        next.engine.forget_expired_changes();
+        for fingerprint in &fingerprints {
+            next.engine.resume(fingerprint, Frontier::at(published)).unwrap();
+        }
+        for row in &next.kpis[saved.rows..] {
             restore(&mut next.engine, row);
         }
         next

@@ -15,7 +15,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::physical_plan::collect;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::TryStreamExt;
-use satisflow_lake::{CommitError, KpisCommit, Lake, LakeError, LakeOptions, RecordsCommit};
+use satisflow_lake::{CommitError, KpisCommit, Lake, LakeError, LakeOptions, RecordsCommit, StoreOptions};
 use satisflow_model::{Decoder, Limits, Outcome, Record, RecordsBuilder, Scales, SourceSpec};
 
 fn options() -> LakeOptions {
@@ -24,6 +24,7 @@ fn options() -> LakeOptions {
         kpis_schema: satisflow_kpi::kpis_schema(&["department".into()]),
         read_only: false,
         store: None,
+        store_options: StoreOptions::default(),
     }
 }
 

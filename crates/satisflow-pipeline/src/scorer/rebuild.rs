@@ -5,6 +5,7 @@ use std::time::Instant;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use datafusion::prelude::{col, lit};
+use datafusion::scalar::ScalarValue;
 use futures::TryStreamExt;
 use satisflow_kpi::{Engine, Frontier, Identities, RowKey, Status};
 use satisflow_lake::{BACKFILL, CLOSED, PUBLISHED, SCORE};
@@ -17,21 +18,44 @@ impl Scorer {
     pub(super) async fn rebuild(&mut self) -> Result<(), PipelineError> {
         let started = Instant::now();
         self.shared.set(None);
-        self.identities = Identities::default();
         let scored = self.lake.kpi_transaction(SCORE).await?;
-        self.scored = scored.and_then(|v| u64::try_from(v).ok()).unwrap_or(0);
+        let version = scored.and_then(|v| u64::try_from(v).ok()).unwrap_or(0);
         self.last_computed = self.lake.kpi_transaction(COMPUTED).await?.unwrap_or(0).max(self.last_computed);
-        self.shared.set(Some(Engine::new(self.catalog.plan.clone())));
         self.read_records(scored.is_some()).await?;
-        self.begin()?;
-        let events = self.replay_scored().await?;
+        let known = self.recover(version).await?;
         self.resume_definitions()?;
-        self.restore_revisions().await?;
+        self.restore_revisions(known).await?;
         self.forget()?;
         self.recorded = (self.scored, Instant::now());
         self.role = Role::Active;
-        tracing::info!(events, version = self.scored, elapsed = ?started.elapsed(), "the engine is built from the lake");
+        tracing::info!(version = self.scored, elapsed = ?started.elapsed(), "the engine goes on from here");
         Ok(())
+    }
+
+    /// Brings the state to a scored version: from a snapshot, or from the
+    /// events. Gives up to when computed rows are known to it, µs.
+    async fn recover(&mut self, version: u64) -> Result<Option<i64>, PipelineError> {
+        match self.recover_snapshot(version).await {
+            Ok(Some(known)) => return Ok(Some(known)),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "no snapshot can be used; the engine is built from the events"),
+        }
+        self.identities = Identities::default();
+        self.scored = version;
+        self.shared.set(Some(Engine::new(self.catalog.plan.clone())));
+        self.begin()?;
+        let events = self.replay_scored().await?;
+        tracing::info!(events, version, "the engine is built from the events of the lake");
+        Ok(None)
+    }
+
+    async fn recover_snapshot(&mut self, version: u64) -> Result<Option<i64>, PipelineError> {
+        let Some(head) = self.load().await? else { return Ok(None) };
+        self.score_to(version).await?;
+        // What those events have restated behind the horizon is published already.
+        self.shared.with(|engine| engine.forget_expired_changes());
+        tracing::info!(snapshot = head.scored, version = self.scored, "the engine goes on from a snapshot");
+        Ok(Some(head.computed))
     }
 
     async fn replay_scored(&mut self) -> Result<usize, PipelineError> {
@@ -68,7 +92,7 @@ impl Scorer {
     /// Of what is replayed only the panes are kept that would be now.
     fn begin(&self) -> Result<(), PipelineError> {
         let published: Vec<i64> = self.records.iter().map(|record| record.published.unwrap_or(i64::MIN)).collect();
-        let Memory { late_panes, late_micros } = self.memory;
+        let Memory { late_panes, late_micros, .. } = self.memory;
         Ok(self.shared.with(|engine| engine.begin_at(&published, late_panes, late_micros))?)
     }
 
@@ -98,9 +122,12 @@ impl Scorer {
         })
     }
 
-    async fn restore_revisions(&mut self) -> Result<(), PipelineError> {
+    /// Takes the revisions of rows from the lake that were computed after `known`.
+    async fn restore_revisions(&mut self, known: Option<i64>) -> Result<(), PipelineError> {
         let tells = col("revision").gt(lit(1i64)).or(col("status").eq(lit(Status::Incomplete.as_str())));
-        let mut stream = self.lake.read_kpis(tells).await?;
+        let time = |micros: i64| lit(ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into())));
+        let wanted = known.map_or(tells, |known| col("computed_at").gt(time(known)));
+        let mut stream = self.lake.read_kpis(wanted).await?;
         while let Some(batch) = stream.try_next().await? {
             self.shared.with(|engine| restore(engine, &batch));
         }

@@ -12,7 +12,7 @@ use crate::setup;
 
 pub(crate) async fn audit(args: AuditArgs) -> Result<ExitCode> {
     let checked = setup::load(&args.config.config)?;
-    let lake = setup::read_lake(&checked.config.lake_url).await?;
+    let lake = setup::configured_lake(&checked.config).await?;
     let scope = AuditScope { kpi: args.kpi, ends: Ends { since: args.since, until: args.until } };
     if let Some(name) = &scope.kpi {
         let known = checked.catalog.plan.definitions.iter().any(|definition| *definition.name == **name);
@@ -25,7 +25,10 @@ pub(crate) async fn audit(args: AuditArgs) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let report = audit.run(&lake, &scope).await?;
+    let report = match audit.run(&lake, &scope).await {
+        Ok(report) => report,
+        Err(error) => return Err(setup::explained(&lake, error.into()).await),
+    };
     show(&report)?;
     Ok(if report.differences == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -51,7 +51,7 @@ pub(crate) async fn replay(args: RejectsReplayArgs) -> Result<ExitCode> {
         anyhow::ensure!(known.contains(&reason.as_str()), "`{reason}` is no reason; there are {}", known.join(", "));
     }
     // A lake that is not there has no rejects, and is not made here.
-    setup::read_lake(&checked.config.lake_url).await?;
+    setup::configured_lake(&checked.config).await?;
     let parts = setup::parts(&checked, &Registry::new()).await?;
     let filter = RejectsFilter { reason: args.reason, topic: args.topic, since: args.since, until: args.until };
     let counts = RejectsReplay::new(&parts, filter, args.dry_run).run().await?;

@@ -1,6 +1,7 @@
 //! `satisflow replay`.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -13,11 +14,14 @@ use crate::setup;
 pub(crate) async fn replay(args: ReplayArgs) -> Result<ExitCode> {
     let checked = setup::load(&args.config.config)?;
     let parts = setup::parts(&checked, &Registry::new()).await?;
-    let metrics = parts.metrics.clone();
+    let (metrics, lake) = (parts.metrics.clone(), Arc::clone(&parts.lake));
     let bar = progress_bar(&args)?;
     let told = bar.clone();
     let replay = Replay { parts, files: args.files, progress: Box::new(move |bytes| told.inc(bytes)) };
-    let report = replay.run().await?;
+    let report = match replay.run().await {
+        Ok(report) => report,
+        Err(error) => return Err(setup::explained(&lake, error.into()).await),
+    };
     bar.finish_and_clear();
     eprintln!(
         "{} records taken, {} taken before; {} KPI rows, {} of them restated",

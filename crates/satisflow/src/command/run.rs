@@ -38,6 +38,7 @@ pub(crate) async fn serve_and_collect(
     stop: CancellationToken,
     exit_at_end: bool,
 ) -> Result<()> {
+    let lake = std::sync::Arc::clone(&parts.lake);
     let serving = Serving::start(listeners, &parts, &registry)?;
     let maintenance = tokio::spawn(maintain(parts.clone(), stop.clone()));
     let audit = SelfAudit::new(parts.clone(), &registry)?.map(|audit| spawn_audit(audit, stop.clone()));
@@ -52,7 +53,10 @@ pub(crate) async fn serve_and_collect(
         tracing::error!("the audit has panicked");
     }
     serving.stop().await;
-    Ok(collected?)
+    match collected {
+        Ok(()) => Ok(()),
+        Err(error) => Err(setup::explained(&lake, error.into()).await),
+    }
 }
 
 /// Runs the audit on a thread of its own: planning many statements must not

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use arrow::array::RecordBatch;
 use futures::TryStreamExt;
-use satisflow_lake::Lake;
+use satisflow_lake::{Lake, StoreOptions};
 use satisflow_sql::{SqlLimits, SqlService, Tables};
 
 use super::say;
@@ -14,7 +14,14 @@ use crate::cli::{Format, LakeArg, SqlArgs};
 use crate::setup;
 
 pub(crate) async fn sql(args: SqlArgs) -> Result<ExitCode> {
-    let service = service(&args.lake).await?;
+    let lake = lake(&args.lake).await?;
+    match print_rows(&*over(&lake)?, &args).await {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(setup::explained(&lake, error).await),
+    }
+}
+
+async fn print_rows(service: &SqlService, args: &SqlArgs) -> Result<()> {
     let mut rows = service.query(&args.query).await?;
     let schema = rows.schema();
     let mut batches = Vec::new();
@@ -31,17 +38,19 @@ pub(crate) async fn sql(args: SqlArgs) -> Result<ExitCode> {
         let table = arrow::util::pretty::pretty_format_batches_with_schema(schema, &batches)?;
         say(&table.to_string())?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// SQL over a lake with no service running.
 pub(crate) async fn service(args: &LakeArg) -> Result<Arc<SqlService>> {
-    let url = match &args.lake {
-        Some(url) => url.clone(),
-        None => setup::load(&args.config)?.config.lake_url.clone(),
-    };
-    let lake = setup::read_lake(&url).await?;
-    over(&lake)
+    over(&*lake(args).await?)
+}
+
+async fn lake(args: &LakeArg) -> Result<Arc<Lake>> {
+    match &args.lake {
+        Some(url) => setup::read_lake(url, StoreOptions::default()).await,
+        None => setup::configured_lake(&setup::load(&args.config)?.config).await,
+    }
 }
 
 fn over(lake: &Lake) -> Result<Arc<SqlService>> {

@@ -1,0 +1,150 @@
+//! The engine's state as bytes, and back: a cache that may be thrown away.
+//!
+//! The state comes in frames, so that no more than one lane is held twice. It
+//! belongs to one plan and one version of the engine; anything else refuses it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::definition::Plan;
+use crate::engine::Engine;
+use crate::groups::SeenGroups;
+use crate::identity::Identities;
+use crate::keyed::FirstPerKey;
+use crate::lane::Lane;
+
+/// To be raised whenever the same events would lead to another state.
+const ENGINE_VERSION: u32 = 1;
+
+/// Why a state can't be taken up again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SnapshotError {
+    /// It was made by another version, or for another catalog.
+    #[error("it belongs to another catalog or to another version of the engine")]
+    Foreign,
+    /// It is not what was written.
+    #[error("it is damaged: {0}")]
+    Damaged(String),
+}
+
+impl From<postcard::Error> for SnapshotError {
+    fn from(error: postcard::Error) -> SnapshotError {
+        SnapshotError::Damaged(error.to_string())
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Head {
+    version: u32,
+    plan: String,
+    last_event: Option<i64>,
+    lanes: usize,
+}
+
+/// Everything that the state's shape and content depend on.
+fn identity_of(plan: &Plan) -> String {
+    format!("{plan:?}")
+}
+
+impl Engine {
+    /// The state in frames. To be taken when every change is published.
+    pub fn frames(&self) -> impl Iterator<Item = Result<Vec<u8>, SnapshotError>> {
+        let head = Head {
+            version: ENGINE_VERSION,
+            plan: identity_of(&self.plan),
+            last_event: self.last_event(),
+            lanes: self.lanes.len(),
+        };
+        let first = [encode(&head), encode(&self.groups().seen()), encode(self.keyed())];
+        first.into_iter().chain(self.lanes.iter().map(encode))
+    }
+
+    /// An engine with the state of [`Engine::frames`].
+    ///
+    /// # Errors
+    /// [`SnapshotError`]; there is no engine then, and it has to be built from the events.
+    pub fn from_frames<F>(plan: Plan, mut next: F) -> Result<Engine, SnapshotError>
+    where
+        F: FnMut() -> Result<Vec<u8>, SnapshotError>,
+    {
+        let head: Head = decode(&next()?)?;
+        if head.version != ENGINE_VERSION || head.plan != identity_of(&plan) {
+            return Err(SnapshotError::Foreign);
+        }
+        let seen = next()?;
+        let seen: SeenGroups<'_> = decode(&seen)?;
+        let keyed: Vec<FirstPerKey> = decode(&next()?)?;
+        let lanes = (0..head.lanes).map(|_| decode(&next()?)).collect::<Result<Vec<Lane>, _>>()?;
+        Engine::restored(plan, &seen, keyed, lanes, head.last_event).ok_or(SnapshotError::Foreign)
+    }
+}
+
+impl Identities {
+    /// The state as a frame.
+    ///
+    /// # Errors
+    /// When it can't be encoded.
+    pub fn frame(&self) -> Result<Vec<u8>, SnapshotError> {
+        encode(self)
+    }
+
+    /// The state of [`Identities::frame`].
+    ///
+    /// # Errors
+    /// [`SnapshotError::Damaged`].
+    pub fn from_frame(frame: &[u8]) -> Result<Identities, SnapshotError> {
+        decode(frame)
+    }
+}
+
+fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, SnapshotError> {
+    Ok(postcard::to_stdvec(value)?)
+}
+
+fn decode<'a, T: Deserialize<'a>>(frame: &'a [u8]) -> Result<T, SnapshotError> {
+    match postcard::take_from_bytes(frame)? {
+        (value, []) => Ok(value),
+        (_, rest) => Err(SnapshotError::Damaged(format!("{} bytes too many", rest.len()))),
+    }
+}
+
+/// A map as its pairs.
+pub(crate) mod pairs {
+    use std::hash::Hash;
+
+    use ahash::AHashMap;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(crate) fn serialize<K, V, S>(map: &AHashMap<K, V>, serializer: S) -> Result<S::Ok, S::Error>
+    where
+        K: Serialize,
+        V: Serialize,
+        S: Serializer,
+    {
+        serializer.collect_seq(map)
+    }
+
+    pub(crate) fn deserialize<'de, K, V, D>(deserializer: D) -> Result<AHashMap<K, V>, D::Error>
+    where
+        K: Deserialize<'de> + Eq + Hash,
+        V: Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        Vec::<(K, V)>::deserialize(deserializer).map(|pairs| pairs.into_iter().collect())
+    }
+}
+
+/// Partitions by the names of their topics.
+pub(crate) mod named {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(all: &[(Arc<str>, i32)], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(all.iter().map(|(topic, partition)| (&**topic, *partition)))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(Arc<str>, i32)>, D::Error> {
+        let all = Vec::<(String, i32)>::deserialize(deserializer)?;
+        Ok(all.into_iter().map(|(topic, partition)| (topic.into(), partition)).collect())
+    }
+}
