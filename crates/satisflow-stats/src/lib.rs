@@ -13,6 +13,9 @@ pub mod tests_of_difference;
 pub mod weighted;
 
 #[cfg(test)]
+mod reference;
+
+#[cfg(test)]
 pub(crate) fn close(actual: f64, expected: f64, tolerance: f64) {
     assert!((actual - expected).abs() <= tolerance, "{actual} is not {expected} ± {tolerance}");
 }
