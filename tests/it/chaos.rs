@@ -13,7 +13,7 @@ use killing::{Killed, Moment};
 use steps::{Seeded, moments};
 
 const TOPIC: &str = "chaos";
-const EVENTS: u32 = 6000;
+const EVENTS: u32 = 2500;
 /// Random kills beside one at each step.
 const RANDOM: usize = 10;
 const TIME: &str = "time: data\nlate_panes: 2";
