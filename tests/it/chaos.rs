@@ -77,6 +77,6 @@ fn killed_at_every_step_it_gives_the_rows_of_a_run_that_was_not() {
         killed.finish();
         check_equal(&golden, &tables(&killed.place));
         killed.place.check_audit();
-        println!("chaos: lake {lakes} is equal after {} kills, {} to go", before - left.len(), left.len());
+        eprintln!("chaos: lake {lakes} is equal after {} kills, {} to go", before - left.len(), left.len());
     }
 }

@@ -221,7 +221,7 @@ fn a_running_service_takes_replayed_rejects_up_while_it_goes_on_collecting() {
     let writer = Writer::new(&brokers(), TOPIC).unwrap();
     let sized = |number: usize| rating(number, "0-10", &"t".repeat(if number % 4 == 1 { 200 } else { 0 }));
     let write = |numbers: std::ops::Range<usize>| {
-        let records: Vec<String> = numbers.map(|number| sized(number)).collect();
+        let records: Vec<String> = numbers.map(&sized).collect();
         writer.write(0, &records).unwrap();
     };
     let mut running = place.program.start("run", &["run"]).unwrap();

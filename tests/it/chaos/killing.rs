@@ -57,7 +57,7 @@ impl Killed {
                 Moment::After(delay) => self.kill_after(delay),
             }
             let committed = self.committed();
-            println!("chaos: {moment:?}: {committed} of {} records", self.total);
+            eprintln!("chaos: {moment:?}: {committed} of {} records", self.total);
             assert!(committed < self.total, "{moment:?}: nothing was left to do at the kill");
         }
     }

@@ -45,7 +45,7 @@ impl Seeded {
     pub fn from_environment() -> Seeded {
         let clock = || std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() as u64;
         let seed = from_environment("SATISFLOW_CHAOS_SEED").unwrap_or_else(clock);
-        println!("chaos: SATISFLOW_CHAOS_SEED={seed}");
+        eprintln!("chaos: SATISFLOW_CHAOS_SEED={seed}");
         Seeded { seed, state: seed }
     }
 

@@ -347,7 +347,7 @@ fn every_schedule_ends_with_the_rows_of_the_oracle() {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let seed = number_from("SATISFLOW_SIMULATION_SEED", now.as_micros() as u64);
     let schedules = number_from("SATISFLOW_SIMULATION_SCHEDULES", 10_000);
-    println!("SATISFLOW_SIMULATION_SEED={seed} SATISFLOW_SIMULATION_SCHEDULES={schedules}");
+    eprintln!("SATISFLOW_SIMULATION_SEED={seed} SATISFLOW_SIMULATION_SCHEDULES={schedules}");
     assert_eq!(NO_VALUE, "(none)");
     let (next, rows) = (AtomicU64::new(0), AtomicU64::new(0));
     let work = || {
@@ -368,5 +368,5 @@ fn every_schedule_ends_with_the_rows_of_the_oracle() {
     std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
     let rows = rows.into_inner();
     assert!(schedules < 100 || rows > schedules * 5, "{rows} rows of {schedules} schedules prove little");
-    println!("{schedules} schedules, {rows} rows compared");
+    eprintln!("{schedules} schedules, {rows} rows compared");
 }
