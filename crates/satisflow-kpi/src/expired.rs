@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, Decimal128Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{Decimal128Type, Int64Type, TimestampMicrosecondType, i256};
 
+use crate::definition::Definition;
 use crate::engine::{Engine, EngineError, overflow};
 use crate::lane::PublishedRow;
 use crate::row::KpiRow;
@@ -40,7 +41,8 @@ type Published = BTreeMap<Series, BTreeMap<i64, PublishedRow>>;
 impl Engine {
     /// Drops panes that lie more than `late_panes` panes behind what is
     /// published and complete, and behind `late_micros`. Later changes to them
-    /// are restated by [`Engine::restate_expired`].
+    /// are restated by [`Engine::restate_expired`]. Windows of a definition that
+    /// is near its limit of groups keep theirs.
     ///
     /// # Errors
     /// [`EngineError::Overflow`]; the engine is then unusable.
@@ -77,6 +79,10 @@ impl Engine {
         late_micros: i64,
     ) -> Result<(), EngineError> {
         const WALKS_PER_SPAN: i64 = 8;
+        let members = self.lanes.iter().filter(|lane| lane.window == index).flat_map(|lane| &lane.members);
+        if members.into_iter().any(|member| self.is_near_limit(member.definition)) {
+            return Ok(());
+        }
         let window = &self.plan.windows[index];
         let span = window.panes_micros(late_panes).max(late_micros);
         let horizon = settled.saturating_sub(span);
@@ -87,6 +93,14 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Whether a definition has seen more than half as many groups as it may
+    /// publish. The rows of an end over the limit are not there to be restated,
+    /// so that its windows keep their panes.
+    pub fn is_near_limit(&self, definition: usize) -> bool {
+        let Definition { grouping_sets, groups_max, .. } = &self.plan.definitions[definition];
+        grouping_sets.iter().any(|set| self.groups().count(*set).saturating_mul(2) > *groups_max)
     }
 
     /// What is to be read of the published rows, the last revision of each,

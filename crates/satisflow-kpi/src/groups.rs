@@ -108,6 +108,11 @@ impl Groups {
             .collect()
     }
 
+    /// Number of groups of a set that were seen.
+    pub(crate) fn count(&self, set: usize) -> usize {
+        self.sets[set].keys.len()
+    }
+
     /// Everything seen, to be numbered again in the same order.
     pub(crate) fn seen(&self) -> SeenGroups<'_> {
         let values = self.dimensions.iter().map(Dimension::texts).collect();

@@ -29,6 +29,9 @@ mod snapshot;
 const SEQUENCE: &str = "satisflow/score/sequence";
 /// Transaction of `kpis`: when the last rows were computed, µs.
 const COMPUTED: &str = "satisflow/score/computed";
+/// Prefix of a transaction of `kpis`, before a definition's fingerprint: it was
+/// near its limit of groups.
+const NEAR_LIMIT: &str = "satisflow/near-limit/";
 /// Rows of one commit, about; a longer publication is cut by event time.
 const ROWS_COMMIT_MAX: usize = 50_000;
 /// Publications advance by at most this much event time at once.
@@ -58,6 +61,8 @@ struct DefinitionRecord {
     closed: Option<i64>,
     /// Its history up to here is back-filled, µs.
     backfill: Option<i64>,
+    /// It was near its limit of groups, and keeps its panes.
+    near_limit: bool,
 }
 
 pub(crate) struct Scorer {
@@ -328,12 +333,13 @@ impl Scorer {
     /// Where the definitions stand after a publication. They never go back:
     /// while a new definition catches up, the others stay where they are.
     fn moved(&self, frontiers: &[Frontier]) -> Vec<DefinitionRecord> {
-        let moved = |(record, to): (&DefinitionRecord, &Frontier)| DefinitionRecord {
+        let moved = |(index, (record, to)): (usize, (&DefinitionRecord, &Frontier))| DefinitionRecord {
             published: record.published.max(Some(to.watermark)),
             closed: to.closed.or(record.closed),
+            near_limit: record.near_limit || self.shared.with(|engine| engine.is_near_limit(index)),
             ..*record
         };
-        self.records.iter().zip(frontiers).map(moved).collect()
+        self.records.iter().zip(frontiers).enumerate().map(moved).collect()
     }
 
     /// What a commit puts on record.
@@ -341,7 +347,13 @@ impl Scorer {
         let mut all = BTreeMap::from([(SEQUENCE.to_owned(), sequence), (COMPUTED.to_owned(), self.last_computed)]);
         all.insert(SCORE.to_owned(), i64::try_from(self.scored).unwrap_or(i64::MAX));
         for (definition, record) in self.catalog.plan.definitions.iter().zip(records) {
-            let values = [(PUBLISHED, record.published), (CLOSED, record.closed), (BACKFILL, record.backfill)];
+            let near_limit = record.near_limit.then_some(1);
+            let values = [
+                (PUBLISHED, record.published),
+                (CLOSED, record.closed),
+                (BACKFILL, record.backfill),
+                (NEAR_LIMIT, near_limit),
+            ];
             let named = |(prefix, value): (&str, Option<i64>)| {
                 value.map(|value| (format!("{prefix}{}", definition.fingerprint), value))
             };

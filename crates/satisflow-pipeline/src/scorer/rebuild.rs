@@ -10,7 +10,7 @@ use futures::TryStreamExt;
 use satisflow_kpi::{Engine, Frontier, Identities, RowKey, Status};
 use satisflow_lake::{BACKFILL, CLOSED, PUBLISHED, SCORE};
 
-use super::{COMPUTED, DefinitionRecord, Memory, Role, Scorer};
+use super::{COMPUTED, DefinitionRecord, Memory, NEAR_LIMIT, Role, Scorer};
 use crate::error::PipelineError;
 
 impl Scorer {
@@ -91,7 +91,8 @@ impl Scorer {
 
     /// Of what is replayed only the panes are kept that would be now.
     fn begin(&self) -> Result<(), PipelineError> {
-        let published: Vec<i64> = self.records.iter().map(|record| record.published.unwrap_or(i64::MIN)).collect();
+        let begins = |record: &DefinitionRecord| record.published.filter(|_| !record.near_limit).unwrap_or(i64::MIN);
+        let published: Vec<i64> = self.records.iter().map(begins).collect();
         let Memory { late_panes, late_micros, .. } = self.memory;
         Ok(self.shared.with(|engine| engine.begin_at(&published, late_panes, late_micros))?)
     }
@@ -119,6 +120,7 @@ impl Scorer {
             published: self.lake.kpi_transaction(&format!("{PUBLISHED}{fingerprint}")).await?,
             closed: self.lake.kpi_transaction(&format!("{CLOSED}{fingerprint}")).await?,
             backfill: self.lake.kpi_transaction(&format!("{BACKFILL}{fingerprint}")).await?,
+            near_limit: self.lake.kpi_transaction(&format!("{NEAR_LIMIT}{fingerprint}")).await?.is_some(),
         })
     }
 
