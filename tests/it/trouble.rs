@@ -15,7 +15,11 @@ use crate::place::{LIMIT, Place, brokers};
 pub fn kafka_settings(place: &Place, more: &str) {
     let file = place.path().join("satisflow.yaml");
     let text = std::fs::read_to_string(&file).unwrap();
-    let changed = text.replacen(" }\nsources:", &format!(", {more} }}\nsources:"), 1);
+    let (others, properties) = more.split_once("properties: { ").unwrap_or((more, ""));
+    let changed = match properties.strip_suffix(" }") {
+        Some(properties) => text.replacen("properties: { ", &format!("{others}properties: {{ {properties}, "), 1),
+        None => text.replacen(" }\nsources:", &format!(", {others} }}\nsources:"), 1),
+    };
     assert_ne!(text, changed, "the configuration has another form: {text}");
     std::fs::write(file, changed).unwrap();
 }
