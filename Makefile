@@ -27,7 +27,7 @@ test: setup ## Run every test, with Apache Kafka and independent readers
 	scripts/python-env.sh > /dev/null
 	python3 -m unittest discover -s tests/oracle -q
 	cargo build --locked --workspace --bins --features failpoints
-	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} cargo test --locked --workspace --features failpoints
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-3} cargo test --locked --workspace --features failpoints
 
 .PHONY: test-chaos
 test-chaos: setup ## Kill the program 200 times and compare with a run that was not (seed: SATISFLOW_CHAOS_SEED)

@@ -12,7 +12,7 @@ fn serve() -> (Place, Running) {
     let path = place.path().join("satisflow.yaml");
     let text = std::fs::read_to_string(&path).unwrap();
     let plain = format!("listen: '127.0.0.1:{}' }}", place.sql);
-    let limited = format!("listen: '127.0.0.1:{}', statement_timeout_ms: 8000 }}", place.sql);
+    let limited = format!("listen: '127.0.0.1:{}', statement_timeout_ms: 20000 }}", place.sql);
     std::fs::write(&path, text.replace(&plain, &limited)).unwrap();
     let events = place.program.succeed(&["generate", "--events", "400", "--clean"]).unwrap();
     std::fs::write(place.path().join("events.jsonl"), events).unwrap();
