@@ -6,6 +6,7 @@
 //! refusals have been polled, for then everything read before them has been too.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -58,12 +59,27 @@ pub(crate) fn go_on(
 pub(crate) struct Lost {
     refusals: usize,
     tries: BTreeMap<Partition, u32>,
+    doubt: Option<Doubt>,
 }
+
+/// A refusal may also mean that a topic was deleted and created again, and the
+/// new one may be longer than the old one before anybody looks: for a while
+/// what was read last is compared with what is there.
+#[derive(Debug, Clone, Copy)]
+struct Doubt {
+    until: Instant,
+    next: Instant,
+}
+
+const DOUBT: Duration = Duration::from_secs(30);
+const DOUBT_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Lost {
     /// Notes a refusal.
     pub(crate) fn refused(&mut self, context: &SourceContext) {
         self.refusals += 1;
+        let now = Instant::now();
+        self.doubt = Some(Doubt { until: now + DOUBT, next: now });
         // Statistics from before say nothing about it.
         context.take_stalled();
     }
@@ -73,6 +89,7 @@ impl Lost {
     /// # Errors
     /// When the broker does not answer; the next call tries again.
     pub(crate) fn recover(&mut self, consumer: &BaseConsumer<SourceContext>) -> Result<(), String> {
+        self.look_again(consumer)?;
         if self.refusals == 0 {
             return Ok(());
         }
@@ -85,6 +102,26 @@ impl Lost {
         for key in stalled {
             self.recover_one(consumer, &key)?;
             self.refusals = self.refusals.saturating_sub(1);
+        }
+        Ok(())
+    }
+
+    /// While in doubt: whether every partition is still the one that was read.
+    fn look_again(&mut self, consumer: &BaseConsumer<SourceContext>) -> Result<(), String> {
+        let now = Instant::now();
+        let Some(doubt) = self.doubt.filter(|doubt| doubt.next <= now) else { return Ok(()) };
+        self.doubt = (now < doubt.until).then_some(Doubt { next: now + DOUBT_INTERVAL, ..doubt });
+        let context = consumer.context();
+        let starts = context.starts().clone();
+        for (key, start) in starts {
+            let Some(position) = read_to(consumer, &key)?.max(start) else { continue };
+            let (low, _) =
+                consumer.fetch_watermarks(&key.0, key.1, ANSWER_TIMEOUT).map_err(|error| error.to_string())?;
+            if let Err(message) = context.is_still_the_same(&key, position, low) {
+                context.send(SourceEvent::Failed(message));
+                self.doubt = None;
+                return Ok(());
+            }
         }
         Ok(())
     }

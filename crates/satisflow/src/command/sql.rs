@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use arrow::array::RecordBatch;
@@ -41,6 +42,9 @@ async fn print_rows(service: &SqlService, args: &SqlArgs) -> Result<()> {
     Ok(())
 }
 
+/// Nobody else waits for a statement of one's own; Ctrl-C ends it.
+const OFFLINE_TIMEOUT: Duration = Duration::from_secs(86_400);
+
 /// SQL over a lake with no service running.
 pub(crate) async fn service(args: &LakeArg) -> Result<Arc<SqlService>> {
     over(&*lake(args).await?)
@@ -55,7 +59,7 @@ async fn lake(args: &LakeArg) -> Result<Arc<Lake>> {
 
 fn over(lake: &Lake) -> Result<Arc<SqlService>> {
     let tables = Tables { records: lake.live_records(), kpis: lake.kpis_provider(), kpi_live: None };
-    Ok(SqlService::new(tables, SqlLimits::default())?)
+    Ok(SqlService::new(tables, SqlLimits { statement_timeout: OFFLINE_TIMEOUT, ..SqlLimits::default() })?)
 }
 
 /// Prints rows as they come.
