@@ -29,8 +29,12 @@ impl Scorer {
     }
 }
 
+/// A time of the table `kpis`, µs.
+pub(super) fn time(micros: i64) -> Expr {
+    lit(ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into())))
+}
+
 fn is_in(range: &PublishedRange) -> Expr {
-    let time = |micros: i64| lit(ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into())));
     let series = col("fingerprint").eq(lit(&*range.fingerprint)).and(col("window_name").eq(lit(&*range.window)));
     let here = series.and(col("grouping_set").eq(lit(range.grouping_set.as_str())));
     let until = here.and(col("window_end").lt_eq(time(range.to)));

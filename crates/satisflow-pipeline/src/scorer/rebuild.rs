@@ -5,12 +5,11 @@ use std::time::Instant;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use datafusion::prelude::{col, lit};
-use datafusion::scalar::ScalarValue;
 use futures::TryStreamExt;
 use satisflow_kpi::{Engine, Frontier, Identities, RowKey, Status};
 use satisflow_lake::{BACKFILL, CLOSED, PUBLISHED, SCORE};
 
-use super::{COMPUTED, DefinitionRecord, Memory, NEAR_LIMIT, Role, Scorer};
+use super::{COMPUTED, DefinitionRecord, Memory, NEAR_LIMIT, Role, Scorer, late};
 use crate::error::PipelineError;
 
 impl Scorer {
@@ -127,8 +126,7 @@ impl Scorer {
     /// Takes the revisions of rows from the lake that were computed after `known`.
     async fn restore_revisions(&mut self, known: Option<i64>) -> Result<(), PipelineError> {
         let tells = col("revision").gt(lit(1i64)).or(col("status").eq(lit(Status::Incomplete.as_str())));
-        let time = |micros: i64| lit(ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into())));
-        let wanted = known.map_or(tells, |known| col("computed_at").gt(time(known)));
+        let wanted = known.map_or(tells, |known| col("computed_at").gt(late::time(known)));
         let mut stream = self.lake.read_kpis(wanted).await?;
         while let Some(batch) = stream.try_next().await? {
             self.shared.with(|engine| restore(engine, &batch));
