@@ -6,6 +6,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type};
 
 use crate::error::CommitError;
+use crate::failpoints::pace;
 use crate::lake::Lake;
 use crate::position::{Positions, position_id};
 use crate::table::{Commit, Guard};
@@ -45,6 +46,7 @@ impl Lake {
     /// [`CommitError`]; nothing is in the lake then.
     pub async fn commit_records(&self, commit: RecordsCommit) -> Result<u64, CommitError> {
         check_rows(&commit)?;
+        pace().await;
         let transactions = commit.to.iter().map(|((t, p), offset)| (position_id(t, *p), *offset)).collect();
         let guard = Guard { positions: commit.from, ..Guard::default() };
         let inner = Commit { id: commit.commit_id.clone(), batches: commit.batches, transactions, guard };

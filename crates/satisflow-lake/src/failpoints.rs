@@ -11,31 +11,62 @@ pub(crate) fn reach(part: &str, step: &str) {
 #[cfg(not(feature = "failpoints"))]
 pub(crate) fn reach(_part: &str, _step: &str) {}
 
+/// Keeps records from running out before a named step of the slower scorer is
+/// passed: whoever is to be killed must have work left.
+#[cfg(feature = "failpoints")]
+pub(crate) async fn pace() {
+    armed::pace().await;
+}
+
+/// Nothing.
+#[cfg(not(feature = "failpoints"))]
+pub(crate) async fn pace() {}
+
 #[cfg(feature = "failpoints")]
 mod armed {
     use std::io::Write;
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
 
     /// The step, and how often it is passed before: `records-after-parquet:2`.
     const STEP: &str = "SATISFLOW_FAILPOINT";
     /// The file that gets the name of the step that ended the process.
     const HIT_FILE: &str = "SATISFLOW_FAILPOINT_HIT";
 
+    /// Commits of records that may come between two passes of the step; each
+    /// further one waits.
+    const COMMITS_AHEAD_MAX: u64 = 15;
+    const WAIT: Duration = Duration::from_millis(500);
+
     struct Armed {
         name: String,
         passes: u64,
         passed: AtomicU64,
+        commits_ahead: AtomicU64,
     }
 
     static ARMED: LazyLock<Option<Armed>> = LazyLock::new(|| {
         let text = std::env::var(STEP).ok()?;
         let (name, passes) = text.split_once(':')?;
-        Some(Armed { name: name.to_owned(), passes: passes.parse().ok()?, passed: AtomicU64::new(0) })
+        Some(Armed {
+            name: name.to_owned(),
+            passes: passes.parse().ok()?,
+            passed: AtomicU64::new(0),
+            commits_ahead: AtomicU64::new(0),
+        })
     });
+
+    pub(super) async fn pace() {
+        let Some(armed) = ARMED.as_ref() else { return };
+        if armed.commits_ahead.fetch_add(1, Ordering::Relaxed) >= COMMITS_AHEAD_MAX {
+            tokio::time::sleep(WAIT).await;
+        }
+    }
 
     pub(super) fn reach(name: &str) {
         let Some(armed) = ARMED.as_ref().filter(|armed| armed.name == name) else { return };
+        armed.commits_ahead.store(0, Ordering::Relaxed);
         if armed.passed.fetch_add(1, Ordering::Relaxed) == armed.passes {
             end(name);
         }
