@@ -119,7 +119,7 @@ fn the_running_service_answers_sql_and_prometheus() {
     };
     assert!((total("satisflow_polled_records_total") - 800.0).abs() < 0.5);
     assert!((total("satisflow_records_total") - 800.0).abs() < 0.5);
-    assert!(metrics.contains("satisflow_kpi_complete 1"));
+    assert!(metrics.lines().any(|line| line == "satisflow_kpi_complete 1"));
     let answer = reqwest::blocking::Client::new()
         .post(format!("{base}/sql"))
         .header("content-type", "application/json")

@@ -42,6 +42,10 @@ pub struct RawConfig {
     #[serde(default)]
     #[schemars(extend("default" = 100))]
     pub late_panes: Option<u32>,
+    /// A process that stands by publishes the KPIs when the one that does shows no sign of life for this long, ms.
+    #[serde(default)]
+    #[schemars(extend("default" = 15000))]
+    pub takeover_after_ms: Option<u32>,
     /// The service's audit of itself.
     #[serde(default)]
     pub audit: RawAudit,

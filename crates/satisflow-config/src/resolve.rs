@@ -100,6 +100,8 @@ pub struct Config {
     pub idle_after: Duration,
     /// Panes that a window keeps in memory behind what is published.
     pub late_panes: u32,
+    /// A standby publishes when the active scorer is silent for this long.
+    pub takeover_after: Duration,
     /// The service's audit of itself; `None` never.
     pub audit: Option<AuditSettings>,
     /// Limits of one record.
@@ -184,6 +186,7 @@ impl Resolver<'_> {
             allowed_lateness_micros: i64::from(raw.allowed_lateness_ms.unwrap_or(60_000)) * 1000,
             idle_after: millis(raw.idle_after_ms, 10_000),
             late_panes: raw.late_panes.unwrap_or(100),
+            takeover_after: millis(raw.takeover_after_ms, 15_000),
             audit: audit(&raw.audit),
             limits: limits(&raw.limits),
             sql_listen: self.listen("/sql/listen", raw.sql.listen.as_deref(), "127.0.0.1:5433"),
@@ -207,6 +210,7 @@ impl Resolver<'_> {
             ("/lake/retry_timeout_ms", raw.lake.retry_timeout_ms),
             ("/kafka/buffer_bytes_max", kafka),
             ("/idle_after_ms", raw.idle_after_ms),
+            ("/takeover_after_ms", raw.takeover_after_ms),
             ("/audit/windows_max", raw.audit.windows_max),
             ("/audit/timeout_ms", raw.audit.timeout_ms),
             ("/audit/memory_bytes_max", raw.audit.memory_bytes_max),

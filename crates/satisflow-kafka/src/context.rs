@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, DefaultClientContext};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
@@ -222,6 +223,12 @@ fn advice(error: &ClientError) -> &'static str {
 }
 
 impl ClientContext for SourceContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // Offsets committed to Kafka are hints for lag tools, and refused at every rebalance.
+        let level = if facility == "COMMITFAIL" { RDKafkaLogLevel::Debug } else { level };
+        DefaultClientContext.log(level, facility, message);
+    }
+
     fn stats(&self, statistics: Statistics) {
         let outside = statistics.cgrp.is_some_and(|group| group.join_state == OUTSIDE);
         self.outside.store(outside, Ordering::Relaxed);

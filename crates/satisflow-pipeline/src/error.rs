@@ -15,6 +15,9 @@ pub enum PipelineError {
     /// A commit was refused.
     #[error(transparent)]
     Commit(#[from] CommitError),
+    /// Another process has taken over publishing; this one stands by.
+    #[error("another process publishes the KPIs now")]
+    Superseded,
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),

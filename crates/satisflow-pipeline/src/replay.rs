@@ -46,9 +46,7 @@ impl Replay {
         for file in &self.files {
             self.file(file, &mut report, &mut scorer).await?;
         }
-        scorer.catch_up().await?;
-        scorer.close((self.parts.clock)()).await?;
-        scorer.save(true).await;
+        scorer.finish(true, (self.parts.clock)()).await?;
         Ok(report)
     }
 
@@ -101,7 +99,7 @@ async fn flush(
 ) -> Result<(), PipelineError> {
     if let Some(committed) = collector.flush().await? {
         scorer.remember(committed.version, committed.accepted);
-        scorer.catch_up().await?;
+        scorer.take_in().await?;
     }
     Ok(())
 }

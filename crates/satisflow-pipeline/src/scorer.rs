@@ -1,9 +1,7 @@
 //! Committed events to KPI rows.
 //!
-//! One scorer publishes per lake. Every commit of rows moves a sequence that it
-//! expects where it left it; another scorer's commit moves it too, and the loser
-//! drops its engine and stands by. The one that started last publishes; one
-//! that stands by takes over when scoring falls behind for too long.
+//! One scorer publishes per lake: the one that started last. One that stands by
+//! takes over when that one shows no sign of life (see `claim`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,20 +11,20 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
 use satisflow_catalog::{Catalog, Evaluator};
 use satisflow_kpi::{Arrival, Engine, Frontier, Identities, KpiRow, Position, RowsBuilder, Sign};
-use satisflow_lake::{BACKFILL, CLOSED, CommitError, KpisCommit, Lake, PUBLISHED, SCORE};
+use satisflow_lake::{BACKFILL, CLOSED, Lake, PUBLISHED, SCORE};
 
 use crate::error::PipelineError;
 use crate::live::SharedEngine;
 use crate::metrics::PipelineMetrics;
 use crate::watermark::Watermarks;
+use claim::{Patience, Role};
 use snapshot::Schedule;
 
+mod claim;
 mod late;
 mod rebuild;
 mod snapshot;
 
-/// Transaction of `kpis` that every scorer's commit moves by one.
-const SEQUENCE: &str = "satisflow/score/sequence";
 /// Transaction of `kpis`: when the last rows were computed, µs.
 const COMPUTED: &str = "satisflow/score/computed";
 /// Prefix of a transaction of `kpis`, before a definition's fingerprint: it was
@@ -38,19 +36,8 @@ const ROWS_COMMIT_MAX: usize = 50_000;
 const STEP_MICROS: i64 = 86_400_000_000;
 /// A scored version without rows is put on record this often.
 const RECORD_INTERVAL: Duration = Duration::from_secs(5);
-/// A standby takes over when nothing was scored for this long and there was work.
-const TAKEOVER_AFTER: Duration = Duration::from_secs(15);
-/// Takeovers tried while another process publishes.
-const CLAIMS_MAX: u32 = 20;
 /// Positions asked of the lake at once.
 const RECALL_CHUNK: usize = 500;
-
-/// Whether this process publishes.
-#[derive(Debug)]
-enum Role {
-    Active,
-    Standby { sequence: Option<i64>, since: Instant },
-}
 
 /// What the lake's transactions say of a definition.
 #[derive(Debug, Clone, Copy, Default)]
@@ -77,6 +64,9 @@ pub(crate) struct Scorer {
     own: BTreeMap<u64, Vec<RecordBatch>>,
     scored: u64,
     sequence: Option<i64>,
+    /// When this process last moved the sequence.
+    renewed: Instant,
+    patience: Patience,
     /// What is on record of each definition.
     records: Vec<DefinitionRecord>,
     recorded: (u64, Instant),
@@ -106,6 +96,7 @@ impl Scorer {
         watermarks: Watermarks,
         shared: SharedEngine,
         memory: Memory,
+        takeover_after: Duration,
     ) -> Result<Scorer, PipelineError> {
         Ok(Scorer {
             evaluator: Evaluator::new(&catalog)?,
@@ -118,6 +109,8 @@ impl Scorer {
             own: BTreeMap::new(),
             scored: 0,
             sequence: None,
+            renewed: Instant::now(),
+            patience: Patience::new(takeover_after),
             records: Vec::new(),
             recorded: (0, Instant::now()),
             last_computed: 0,
@@ -127,45 +120,51 @@ impl Scorer {
         })
     }
 
-    /// Takes over publishing, then builds the engine: whoever published before
-    /// finds the sequence moved, so that nothing changes under the build.
-    pub(crate) async fn take_over(&mut self) -> Result<(), PipelineError> {
-        for _ in 0..CLAIMS_MAX {
-            let found = self.lake.kpi_transaction(SEQUENCE).await?;
-            let next = found.unwrap_or(0) + 1;
-            let claim = KpisCommit {
-                commit_id: uuid::Uuid::new_v4().to_string(),
-                batches: Vec::new(),
-                transactions: BTreeMap::from([(SEQUENCE.to_owned(), next)]),
-                expect: BTreeMap::from([(SEQUENCE.to_owned(), found)]),
-            };
-            match self.lake.commit_kpis(claim).await {
-                Ok(_) => {
-                    self.sequence = Some(next);
-                    return self.rebuild().await;
-                }
-                // The other one has published in between: it does not know yet.
-                Err(CommitError::Fenced { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
+    /// Does what there is to do; after news and from time to time it looks at
+    /// the lake. `clock` in µs.
+    pub(crate) async fn work(&mut self, look: bool, clock: i64) -> Result<(), PipelineError> {
+        if !self.is_active() {
+            return if look { self.watch().await } else { Ok(()) };
         }
-        tracing::warn!("another process goes on publishing the KPIs; this one stands by");
-        self.stand_by();
+        let done = self.publish_news(look, clock).await;
+        self.unless_superseded(done)?;
+        self.save(false).await;
+        self.metrics.complete.set(i64::from(self.is_active()));
         Ok(())
     }
 
-    /// Stands by when another process has taken over.
-    pub(crate) async fn check_claim(&mut self) -> Result<(), PipelineError> {
-        let found = self.lake.kpi_transaction(SEQUENCE).await?;
-        if found != self.sequence {
-            tracing::warn!("another process publishes the KPIs now; this one stands by");
-            self.stand_by();
+    async fn publish_news(&mut self, look: bool, clock: i64) -> Result<(), PipelineError> {
+        if look {
+            self.check_claim().await?;
+            self.catch_up().await?;
         }
+        self.publish(clock).await?;
+        self.renew().await
+    }
+
+    /// Takes in what is committed.
+    pub(crate) async fn take_in(&mut self) -> Result<(), PipelineError> {
+        if !self.is_active() {
+            return Ok(());
+        }
+        let done = self.catch_up().await;
+        self.unless_superseded(done)
+    }
+
+    /// Ends the work; if the input has ended with it, every window is closed.
+    pub(crate) async fn finish(&mut self, close: bool, clock: i64) -> Result<(), PipelineError> {
+        if !self.is_active() {
+            return Ok(());
+        }
+        let done = self.publish_last(close, clock).await;
+        self.unless_superseded(done)?;
+        self.save(true).await;
         Ok(())
     }
 
-    pub(crate) fn is_active(&self) -> bool {
-        matches!(self.role, Role::Active)
+    async fn publish_last(&mut self, close: bool, clock: i64) -> Result<(), PipelineError> {
+        self.catch_up().await?;
+        if close { self.close(clock).await } else { self.record(clock).await }
     }
 
     /// Remembers an own commit until its version is scored.
@@ -176,7 +175,7 @@ impl Scorer {
     }
 
     /// Scores every version up to the newest.
-    pub(crate) async fn catch_up(&mut self) -> Result<(), PipelineError> {
+    async fn catch_up(&mut self) -> Result<(), PipelineError> {
         let newest = self.lake.records_version().await?;
         self.score_to(newest).await
     }
@@ -195,6 +194,7 @@ impl Scorer {
             self.recall(version, recall).await?;
             self.scored = version;
             self.metrics.scored_version.set(i64::try_from(version).unwrap_or(i64::MAX));
+            self.renew().await?;
         }
         Ok(())
     }
@@ -228,7 +228,7 @@ impl Scorer {
     }
 
     /// Publishes what is final at this moment. `clock` in µs.
-    pub(crate) async fn publish(&mut self, clock: i64) -> Result<(), PipelineError> {
+    async fn publish(&mut self, clock: i64) -> Result<(), PipelineError> {
         let target = self.frontiers(clock);
         let least = target.iter().map(|frontier| frontier.watermark).min().unwrap_or(0);
         self.metrics.watermark_seconds.set(least.max(0) / 1_000_000);
@@ -242,7 +242,7 @@ impl Scorer {
     }
 
     /// Publishes every window that holds data: the input has ended.
-    pub(crate) async fn close(&mut self, clock: i64) -> Result<(), PipelineError> {
+    async fn close(&mut self, clock: i64) -> Result<(), PipelineError> {
         let last = self.shared.with(|engine| engine.last_event());
         for definition in 0..self.records.len() {
             self.watermarks.resume(definition, last.unwrap_or(i64::MIN));
@@ -255,7 +255,7 @@ impl Scorer {
     }
 
     /// Puts on record what is scored, rows or not.
-    pub(crate) async fn record(&mut self, clock: i64) -> Result<(), PipelineError> {
+    async fn record(&mut self, clock: i64) -> Result<(), PipelineError> {
         let target = self.frontiers(clock);
         self.publish_to(&target, clock, true).await
     }
@@ -263,13 +263,12 @@ impl Scorer {
     async fn publish_to(&mut self, target: &[Frontier], clock: i64, force: bool) -> Result<(), PipelineError> {
         let mut rows: Vec<KpiRow> = self.restate_late().await?;
         loop {
+            self.renew().await?;
             let (step, last) = self.next_step(target);
             rows.extend(self.shared.with(|engine| engine.advance(&step))?);
             let idle = rows.is_empty() && !force && !self.record_is_due();
             if (last && !idle) || rows.len() >= ROWS_COMMIT_MAX {
-                if !self.commit(&rows, &step, clock).await? {
-                    return Ok(());
-                }
+                self.commit(&rows, &step, clock).await?;
                 rows.clear();
             }
             if last {
@@ -297,37 +296,18 @@ impl Scorer {
         (target.iter().map(part).collect(), false)
     }
 
-    /// Commits rows; `false` when another scorer has taken over.
-    async fn commit(&mut self, rows: &[KpiRow], frontiers: &[Frontier], clock: i64) -> Result<bool, PipelineError> {
+    async fn commit(&mut self, rows: &[KpiRow], frontiers: &[Frontier], clock: i64) -> Result<(), PipelineError> {
         let timer = self.metrics.score_seconds.start_timer();
         // Later than every earlier row, also when the clock jumps back.
         let computed = clock.max(self.last_computed + 1);
         self.last_computed = computed;
         let batch = self.shared.with(|engine| to_batch(engine, rows, computed))?;
-        let next = self.sequence.unwrap_or(0) + 1;
         let records = self.moved(frontiers);
-        let transactions = self.transactions(&records, next);
-        let commit = KpisCommit {
-            commit_id: uuid::Uuid::new_v4().to_string(),
-            batches: batch.into_iter().collect(),
-            transactions,
-            expect: BTreeMap::from([(SEQUENCE.to_owned(), self.sequence)]),
-        };
-        match self.lake.commit_kpis(commit).await {
-            Ok(_) => {
-                timer.observe_duration();
-                self.sequence = Some(next);
-                self.records = records;
-                self.committed(rows);
-                Ok(true)
-            }
-            Err(error @ CommitError::Fenced { .. }) => {
-                tracing::warn!(%error, "another process publishes the KPIs now; this one stands by");
-                self.stand_by();
-                Ok(false)
-            }
-            Err(error) => Err(error.into()),
-        }
+        self.commit_next(batch.into_iter().collect(), self.transactions(&records)).await?;
+        timer.observe_duration();
+        self.records = records;
+        self.committed(rows);
+        Ok(())
     }
 
     /// Where the definitions stand after a publication. They never go back:
@@ -343,8 +323,8 @@ impl Scorer {
     }
 
     /// What a commit puts on record.
-    fn transactions(&self, records: &[DefinitionRecord], sequence: i64) -> BTreeMap<String, i64> {
-        let mut all = BTreeMap::from([(SEQUENCE.to_owned(), sequence), (COMPUTED.to_owned(), self.last_computed)]);
+    fn transactions(&self, records: &[DefinitionRecord]) -> BTreeMap<String, i64> {
+        let mut all = BTreeMap::from([(COMPUTED.to_owned(), self.last_computed)]);
         all.insert(SCORE.to_owned(), i64::try_from(self.scored).unwrap_or(i64::MAX));
         for (definition, record) in self.catalog.plan.definitions.iter().zip(records) {
             let near_limit = record.near_limit.then_some(1);
@@ -366,34 +346,6 @@ impl Scorer {
         self.recorded = (self.scored, Instant::now());
         self.metrics.kpi_rows.inc_by(rows.len() as u64);
         self.metrics.restatements.inc_by(rows.iter().filter(|row| row.revision > 1).count() as u64);
-    }
-
-    fn stand_by(&mut self) {
-        self.shared.set(None);
-        self.own.clear();
-        self.identities = Identities::default();
-        self.metrics.complete.set(0);
-        self.role = Role::Standby { sequence: None, since: Instant::now() };
-    }
-
-    /// A standby looks whether the active scorer still works, and takes over if not.
-    pub(crate) async fn watch(&mut self) -> Result<(), PipelineError> {
-        let found = self.lake.kpi_transaction(SEQUENCE).await?;
-        let Role::Standby { sequence, since } = &mut self.role else { return Ok(()) };
-        if *sequence != found {
-            (*sequence, *since) = (found, Instant::now());
-            return Ok(());
-        }
-        if since.elapsed() < TAKEOVER_AFTER {
-            return Ok(());
-        }
-        let scored = self.lake.kpi_transaction(SCORE).await?.unwrap_or(0);
-        let newest = i64::try_from(self.lake.records_version().await?).unwrap_or(i64::MAX);
-        if newest > scored {
-            tracing::warn!(scored, newest, "nobody scores: this process takes over");
-            self.take_over().await?;
-        }
-        Ok(())
     }
 }
 

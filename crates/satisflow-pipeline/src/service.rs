@@ -117,6 +117,7 @@ impl ServiceParts {
             Watermarks::new(rules, topics),
             self.shared.clone(),
             Memory { late_panes: config.late_panes, late_micros, snapshot_interval: config.snapshot_interval },
+            config.takeover_after,
         )
     }
 
@@ -396,7 +397,7 @@ async fn score_all(parts: ServiceParts, mut inputs: Receiver<ScorerInput>) -> Re
         let news = next.is_some();
         while let Some(input) = next {
             if let Some(close) = take(&mut scorer, input)? {
-                return finish(&mut scorer, close, &parts).await;
+                return scorer.finish(close, (parts.clock)()).await;
             }
             next = inputs.try_recv().ok();
         }
@@ -405,25 +406,8 @@ async fn score_all(parts: ServiceParts, mut inputs: Receiver<ScorerInput>) -> Re
             parts.lake.refresh().await?;
             refreshed = Instant::now();
         }
-        work(&mut scorer, &parts, news || refresh).await?;
+        scorer.work(news || refresh, (parts.clock)()).await?;
     }
-}
-
-async fn work(scorer: &mut Scorer, parts: &ServiceParts, look: bool) -> Result<(), PipelineError> {
-    if !scorer.is_active() {
-        return if look { scorer.watch().await } else { Ok(()) };
-    }
-    if look {
-        scorer.check_claim().await?;
-        if !scorer.is_active() {
-            return Ok(());
-        }
-        scorer.catch_up().await?;
-    }
-    scorer.publish((parts.clock)()).await?;
-    scorer.save(false).await;
-    parts.metrics.complete.set(i64::from(scorer.is_active()));
-    Ok(())
 }
 
 /// Takes an input in; `Some` when it was the last.
@@ -448,19 +432,4 @@ fn take(scorer: &mut Scorer, input: ScorerInput) -> Result<Option<bool>, Pipelin
         ScorerInput::Finish { close } => return Ok(Some(close)),
     }
     Ok(None)
-}
-
-async fn finish(scorer: &mut Scorer, close: bool, parts: &ServiceParts) -> Result<(), PipelineError> {
-    if !scorer.is_active() {
-        return Ok(());
-    }
-    scorer.catch_up().await?;
-    let clock = (parts.clock)();
-    if close {
-        scorer.close(clock).await?;
-    } else {
-        scorer.record(clock).await?;
-    }
-    scorer.save(true).await;
-    Ok(())
 }

@@ -62,7 +62,7 @@ pub fn stop_on_signal(stop: CancellationToken) -> std::io::Result<()> {
                 tracing::error!("a second signal: stopping at once; what is not committed is read again");
                 std::process::exit(code);
             }
-            tracing::info!("stopping: what is accepted will be committed");
+            tracing::info!("stopping in order; a second signal stops at once");
             stop.cancel();
         }
     });

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use futures::executor::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
@@ -85,6 +86,43 @@ impl Admin {
         for element in block_on(self.inner.delete_records(&list, &options()))?.elements() {
             element.error()?;
         }
+        Ok(())
+    }
+}
+
+/// A member of a consumer group that takes partitions and commits nothing.
+pub struct Guest {
+    inner: BaseConsumer,
+}
+
+impl Guest {
+    /// Joins a group and waits until it is given partitions.
+    ///
+    /// # Errors
+    /// When it is given none in time.
+    pub fn join(brokers: &str, group: &str, topic: &str) -> Result<Guest> {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", brokers).set("group.id", group).set("enable.auto.commit", "false");
+        config.set("partition.assignment.strategy", "cooperative-sticky").set("heartbeat.interval.ms", "200");
+        let inner: BaseConsumer = config.create()?;
+        inner.subscribe(&[topic])?;
+        crate::wait_for("the guest has partitions", ANSWER_LIMIT, || {
+            drop(inner.poll(Duration::from_millis(50)));
+            inner.assignment().ok().filter(|given| given.count() > 0)
+        })?;
+        Ok(Guest { inner })
+    }
+
+    /// Gives its partitions back.
+    ///
+    /// # Errors
+    /// When that takes too long.
+    pub fn leave(self) -> Result<()> {
+        self.inner.unsubscribe();
+        crate::wait_for("the guest has left", ANSWER_LIMIT, || {
+            drop(self.inner.poll(Duration::from_millis(50)));
+            self.inner.assignment().ok().filter(|given| given.count() == 0)
+        })?;
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-pub use client::{Admin, Writer};
+pub use client::{Admin, Guest, Writer};
 pub use kafka::Kafka;
 pub use minio::Minio;
 pub use program::{Finished, Program, Running};

@@ -37,6 +37,7 @@ impl Scorer {
         match self.recover_snapshot(version).await {
             Ok(Some(known)) => return Ok(Some(known)),
             Ok(None) => {}
+            Err(PipelineError::Superseded) => return Err(PipelineError::Superseded),
             Err(error) => tracing::warn!(%error, "no snapshot can be used; the engine is built from the events"),
         }
         self.identities = Identities::default();
@@ -63,6 +64,7 @@ impl Scorer {
         while let Some(batch) = stream.try_next().await? {
             events += batch.num_rows();
             recall.extend(self.apply(&batch)?);
+            self.renew().await?;
         }
         self.recall(self.scored, recall).await?;
         Ok(events)

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use satisflow_generate::{GenerateConfig, Generated, Generator};
 use satisflow_kafka::{Producer, ensure_topic};
+use tokio_util::sync::CancellationToken;
 
 #[derive(Debug, Args)]
 pub(crate) struct GenerateArgs {
@@ -100,7 +101,9 @@ async fn to_kafka(args: &GenerateArgs, brokers: &str, topic: &str) -> Result<()>
     let producer = Producer::new(brokers, topic, &BTreeMap::new())?;
     let mut truth = truth_file(args)?;
     let mut kept: BTreeMap<u64, Generated> = BTreeMap::new();
-    let started = Instant::now();
+    let stop = CancellationToken::new();
+    satisflow_runtime::stop_on_signal(stop.clone())?;
+    let (started, mut sent) = (Instant::now(), 0);
     for (number, record) in (0u64..).zip(Generator::new(args.config())) {
         producer.send(number, Some(record.partition), Some(&record.payload))?;
         if truth.is_some() {
@@ -109,10 +112,14 @@ async fn to_kafka(args: &GenerateArgs, brokers: &str, topic: &str) -> Result<()>
         if kept.len() >= KEPT_FOR_TRUTH {
             settle(&producer, &mut kept, &mut truth, topic)?;
         }
-        pace(args.rate, number + 1, started).await;
+        sent = number + 1;
+        stop.run_until_cancelled(pace(args.rate, sent, started)).await;
+        if stop.is_cancelled() {
+            break;
+        }
     }
     settle(&producer, &mut kept, &mut truth, topic)?;
-    eprintln!("{} records produced to {topic}", args.events);
+    eprintln!("{sent} records produced to {topic}");
     Ok(())
 }
 
