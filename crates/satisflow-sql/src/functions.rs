@@ -1,64 +1,112 @@
-//! Functions that the views and clients use.
+//! Functions that the views and clients use; docs/sql.md describes them.
+//!
+//! - A NULL argument gives NULL, or is left out of an aggregate.
+//! - A denominator of zero gives NULL; what can't be, such as a negative count,
+//!   is an error that names the function.
 
-use std::sync::Arc;
+mod aggregates;
+mod formulas;
+mod map_to_json;
+mod series;
 
-use arrow::array::{Array, ArrayRef, AsArray, StringBuilder};
-use arrow::datatypes::DataType;
-use datafusion::common::{DataFusionError, Result, exec_err};
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 use datafusion::prelude::SessionContext;
-use serde_json::{Map, Value};
 
 pub(crate) fn register(context: &SessionContext) {
-    context.register_udf(ScalarUDF::from(MapToJson { signature: Signature::any(1, Volatility::Immutable) }));
+    context.register_udf(map_to_json::function());
+    formulas::functions().for_each(|function| context.register_udf(function));
+    aggregates::functions().for_each(|function| context.register_udaf(function));
+    series::functions().for_each(|function| context.register_udwf(function));
 }
 
-/// `map_to_json(map)`: a map of texts as a JSON object, since PostgreSQL's
-/// clients know no maps.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct MapToJson {
-    signature: Signature,
-}
+#[cfg(test)]
+mod tests {
+    use arrow::util::display::array_value_to_string;
 
-impl ScalarUDFImpl for MapToJson {
-    fn name(&self) -> &str {
-        "map_to_json"
+    use super::*;
+
+    const DOCUMENT: &str = include_str!("../../../docs/sql.md");
+
+    async fn value(sql: &str) -> Result<String, String> {
+        let context = SessionContext::new();
+        register(&context);
+        let frame = context.sql(sql).await.map_err(|error| error.to_string())?;
+        let batches = frame.collect().await.map_err(|error| error.to_string())?;
+        let rows = batches.iter().flat_map(|batch| (0..batch.num_rows()).map(move |row| (batch, row)));
+        let shown = rows.map(|(batch, row)| array_value_to_string(batch.column(0), row).unwrap());
+        Ok(shown.collect::<Vec<_>>().join(", "))
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
+    fn check(sql: &str, expected: &str) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let found = runtime.block_on(value(sql)).unwrap_or_else(|error| error);
+        assert!(found == expected || expected.len() > 20 && found.contains(expected), "{sql}: {found}, not {expected}");
     }
 
-    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Utf8)
-    }
-
-    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let [argument] = arguments.args.as_slice() else { return exec_err!("map_to_json takes one map") };
-        let array = argument.to_array(arguments.number_rows)?;
-        Ok(ColumnarValue::Array(to_json(&array)?))
-    }
-}
-
-fn to_json(array: &ArrayRef) -> Result<ArrayRef> {
-    let Some(maps) = array.as_map_opt() else { return exec_err!("map_to_json takes a map") };
-    let mut out = StringBuilder::new();
-    for row in 0..maps.len() {
-        if maps.is_null(row) {
-            out.append_null();
-            continue;
+    /// Lines `select ...` of the document, each with its result in a comment below.
+    fn examples() -> Vec<(String, &'static str)> {
+        let section = DOCUMENT.split("## Functions").nth(1).unwrap().split("\n## ").next().unwrap();
+        let blocks = section.split("```sql\n").skip(1).map(|block| block.split("```").next().unwrap());
+        let mut all = Vec::new();
+        for block in blocks {
+            let mut sql = String::new();
+            for line in block.lines() {
+                match line.strip_prefix("-- ") {
+                    Some(result) => all.push((std::mem::take(&mut sql), result)),
+                    None => sql.push_str(&format!("{line}\n")),
+                }
+            }
         }
-        let entries = maps.value(row);
-        let (Some(keys), Some(values)) =
-            (entries.column(0).as_string_opt::<i32>(), entries.column(1).as_string_opt::<i32>())
-        else {
-            return exec_err!("map_to_json takes a map of texts");
-        };
-        let object: Map<String, Value> = (0..entries.len())
-            .map(|i| (keys.value(i).to_owned(), values.is_valid(i).then(|| values.value(i)).into()))
-            .collect();
-        let text = serde_json::to_string(&object).map_err(|e| DataFusionError::External(Box::new(e)))?;
-        out.append_value(text);
+        all
     }
-    Ok(Arc::new(out.finish()))
+
+    #[test]
+    fn the_documented_examples_give_the_documented_results() {
+        let all = examples();
+        for name in formulas::functions().map(|f| f.name().to_owned()).chain(
+            aggregates::functions()
+                .map(|f| f.name().to_owned())
+                .chain(series::functions().map(|f| f.name().to_owned())),
+        ) {
+            assert!(all.iter().any(|(sql, _)| sql.contains(&format!("{name}("))), "{name} has no example");
+        }
+        all.iter().for_each(|(sql, expected)| check(sql, expected));
+    }
+
+    #[test]
+    fn null_gives_null() {
+        check("select wilson_low(null, 10)", "");
+        check("select dpmo(1, 0, 3)", "");
+        check("select sigma_level(0, 10, 3)", "");
+        check("select two_proportion_p(5, 5, 7, 7)", "");
+        check("select poisson_low(3, 0)", "");
+        check("select csat_0_100(3, 'smileys')", "");
+        check("select weighted_mean(x, w) from (values (1, 0), (2, null), (null, 3)) t(x, w)", "");
+        check("select ewma(x, 0.5) over (order by i) from (values (1, 4), (2, null), (3, 8)) t(i, x)", "4.0, , 6.0");
+    }
+
+    #[test]
+    fn what_can_not_be_names_the_function_and_the_argument() {
+        check("select wilson_high(11, 10)", "wilson_high: successes 11 must be between 0 and n 10");
+        check("select two_proportion_p(1, 2, 3, 2)", "two_proportion_p: successes 3 must be between 0 and n 2");
+        check("select poisson_high(-1, 10)", "poisson_high: count -1 must be a whole number of at least 0");
+        check("select rate_ratio_p(1, -1, 2, 1)", "rate_ratio_p: exposure -1 must not be below 0");
+        check("select dpmo(-1, 10, 3)", "dpmo: defects -1 must be a whole number of at least 0");
+        check("select kish_n_eff(w) from (values (1), (-1)) t(w)", "kish_n_eff: a weight is below 0");
+        check("select weighted_mean('a', 1)", "weighted_mean takes numbers, not Utf8");
+        check("select weighted_mean(1)", "weighted_mean takes 2 arguments, not 1");
+        check("select ewma(x, 2) over () from (values (1)) t(x)", "ewma: lambda 2 must be above 0 and at most 1");
+        check("select cusum_low(x, 1, 0, 1) over () from (values (1)) t(x)", "cusum_low: sigma 0 must be above 0");
+        check("select pareto_share(x) over () from (values (-1)) t(x)", "pareto_share: -1 must not be below 0");
+    }
+
+    #[test]
+    fn a_weighted_mean_is_exact_and_moves_with_its_frame() {
+        let tenths = "(values (1, 0.1, 3), (2, 0.2, 1), (3, 0.3, 1)) t(i, x, w)";
+        check(&format!("select weighted_mean(x, w) from {tenths}"), "0.160000000000");
+        let frame = "over (order by i rows between 1 preceding and current row)";
+        let means = "0.100000000000, 0.125000000000, 0.250000000000";
+        check(&format!("select weighted_mean(x, w) {frame} from {tenths}"), means);
+        check("select weighted_mean(x, 1) from (values (1), (2), (2)) t(x)", "1.666666666667");
+        check("select weighted_mean(x, 3) from generate_series(1, 100000) t(x)", "50000.500000000000");
+    }
 }
