@@ -30,11 +30,11 @@ fn three_mistakes_are_three_problems() {
 #[test]
 fn a_catalog_that_does_not_plan_is_an_error_with_its_line() {
     let place = offline("");
-    let text = "version: 1\nmeasures:\n  m:\n    value: scoer\n  k:\n    kinds: [riddle]\n    weight: department\nmetrics:\n  x: { mean: nothing }\n";
+    let text = "version: 1\nmeasures:\n  m:\n    value: scoer\n  k:\n    kinds: [riddle]\n    weight: department\nmetrics:\n  x: { mean: nothing }\n  y: { ratio: { numerator: m, denominator: k, per: 0 } }\n";
     std::fs::write(place.path().join("catalog.yaml"), text).unwrap();
     let done = place.program.run(&["check", "--catalog", "catalog.yaml"]).unwrap();
     assert_eq!(done.code, 1);
-    for line in ["catalog.yaml:4:", "catalog.yaml:6:", "catalog.yaml:7:", "catalog.yaml:9:"] {
+    for line in ["catalog.yaml:4:", "catalog.yaml:6:", "catalog.yaml:7:", "catalog.yaml:9:", "catalog.yaml:10:"] {
         assert!(done.err.contains(line), "{line}\n{}", done.err);
     }
 }
@@ -164,10 +164,12 @@ measures:
   satisfaction: { kinds: [rating], value: 'csat_0_100(score, scale)', weight: weight }
   complaints: { kinds: [complaint_opened], first_per: case_id }
   units: { kinds: [sale], value: units }
+  promoters: { kinds: [rating], value: 'case when score >= 5 then 1 when score <= 3 then -1 else 0 end', weight: weight }
 defaults: { grouping_sets: [[], [department], [department, channel]], groups_max: 3, n_min: 2 }
 metrics:
   csat: { mean: satisfaction }
-  complaint_rate: { ratio: { numerator: complaints, denominator: units } }
+  complaint_rate: { ratio: { numerator: complaints, denominator: units, per: 1000 } }
+  nps: { balance: promoters }
 ";
 
 #[test]

@@ -110,7 +110,8 @@ fn the_running_service_answers_sql_and_prometheus() {
     wait_for("ready", LIMIT, || get("/readyz").filter(|(status, _)| *status == 200)).unwrap();
     place.wait_for_rows(800);
     let metrics = wait_for("final KPIs in /metrics", LIMIT, || {
-        get("/metrics").map(|(_, text)| text).filter(|text| text.contains("state=\"final\""))
+        let complete = |text: &String| text.lines().any(|line| line == "satisflow_kpi_complete 1");
+        get("/metrics").map(|(_, text)| text).filter(|text| text.contains("state=\"final\"") && complete(text))
     })
     .unwrap();
     let total = |name: &str| -> f64 {
@@ -119,7 +120,6 @@ fn the_running_service_answers_sql_and_prometheus() {
     };
     assert!((total("satisflow_polled_records_total") - 800.0).abs() < 0.5);
     assert!((total("satisflow_records_total") - 800.0).abs() < 0.5);
-    assert!(metrics.lines().any(|line| line == "satisflow_kpi_complete 1"));
     let answer = reqwest::blocking::Client::new()
         .post(format!("{base}/sql"))
         .header("content-type", "application/json")

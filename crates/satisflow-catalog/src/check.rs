@@ -265,18 +265,27 @@ fn metric_kind(catalog: &Catalog, pointer: &str, raw: &RawMetric, checker: &mut 
     let mut kinds = Vec::new();
     kinds.extend(raw.mean.as_deref().map(|name| measure("mean", name).map(Metric::Mean)));
     kinds.extend(raw.share.as_deref().map(|name| measure("share", name).map(Metric::Share)));
+    kinds.extend(raw.balance.as_deref().map(|name| measure("balance", name).map(Metric::Balance)));
     kinds.extend(raw.count.as_deref().map(|name| measure("count", name).map(Metric::Count)));
     kinds.extend(raw.sum.as_deref().map(|name| measure("sum", name).map(Metric::Sum)));
     kinds.extend(raw.ratio.as_ref().map(|ratio| {
         let numerator = measure("ratio/numerator", &ratio.numerator);
         let denominator = measure("ratio/denominator", &ratio.denominator);
-        Some(Metric::Ratio { numerator: numerator?, denominator: denominator? })
+        let per = ratio.per.unwrap_or(1);
+        Some(Metric::Ratio { numerator: numerator?, denominator: denominator?, per })
     }));
+    if raw.ratio.as_ref().is_some_and(|ratio| ratio.per == Some(0)) {
+        checker.problem(
+            &format!("{pointer}/ratio/per"),
+            "`per` is 0".to_owned(),
+            "such as 1000, for a value per 1,000",
+        );
+    }
     match kinds.as_slice() {
         [one] => *one,
         _ => {
             let message = format!("a metric has exactly one aggregate, here are {}", kinds.len());
-            checker.problem(pointer, message, "one of `mean`, `share`, `ratio`, `count`, `sum`");
+            checker.problem(pointer, message, "one of `mean`, `share`, `balance`, `ratio`, `count`, `sum`");
             None
         }
     }

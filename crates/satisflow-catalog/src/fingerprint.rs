@@ -40,13 +40,15 @@ pub(crate) fn fingerprint(parts: &Parts<'_>) -> String {
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn metric_name(metric: Metric) -> &'static str {
+fn metric_name(metric: Metric) -> String {
     match metric {
-        Metric::Mean(_) => "mean",
-        Metric::Share(_) => "share",
-        Metric::Ratio { .. } => "ratio",
-        Metric::Count(_) => "count",
-        Metric::Sum(_) => "sum",
+        Metric::Mean(_) => "mean".to_owned(),
+        Metric::Share(_) => "share".to_owned(),
+        Metric::Balance(_) => "balance".to_owned(),
+        Metric::Ratio { per: 1, .. } => "ratio".to_owned(),
+        Metric::Ratio { per, .. } => format!("ratio per {per}"),
+        Metric::Count(_) => "count".to_owned(),
+        Metric::Sum(_) => "sum".to_owned(),
     }
 }
 

@@ -112,7 +112,7 @@ pub struct RawDefaults {
     pub groups_max: Option<u32>,
 }
 
-/// A metric: exactly one of `mean`, `share`, `ratio`, `count`, `sum`.
+/// A metric: exactly one of `mean`, `share`, `balance`, `ratio`, `count`, `sum`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawMetric {
@@ -122,6 +122,9 @@ pub struct RawMetric {
     /// Weighted share of a measure whose value is 0 or 1 (or a condition).
     #[serde(default)]
     pub share: Option<String>,
+    /// Weighted mean of a measure whose value is 1, 0 or -1, in points from -100 to 100: NPS.
+    #[serde(default)]
+    pub balance: Option<String>,
     /// One measure's sum over another's.
     #[serde(default)]
     pub ratio: Option<RawRatio>,
@@ -159,4 +162,7 @@ pub struct RawRatio {
     pub numerator: String,
     /// Measure below the line.
     pub denominator: String,
+    /// The value is per so many of the denominator, such as 1000 or 1000000; default 1.
+    #[serde(default)]
+    pub per: Option<u32>,
 }

@@ -19,7 +19,11 @@ pub enum Metric {
         numerator: usize,
         /// Measure of the denominator.
         denominator: usize,
+        /// The value is of so many of the denominator: 1,000 for errors per 1,000 shipments (F5).
+        per: u32,
     },
+    /// Weighted mean of a measure whose values are 1, 0 and -1, in points: NPS (F6).
+    Balance(usize),
     /// Number of events with a weight above 0.
     Count(usize),
     /// `sum(w x)`.
@@ -30,8 +34,17 @@ impl Metric {
     /// The measure whose moments the KPI's rows carry.
     pub fn measure(self) -> usize {
         match self {
-            Metric::Mean(m) | Metric::Share(m) | Metric::Count(m) | Metric::Sum(m) => m,
+            Metric::Mean(m) | Metric::Share(m) | Metric::Balance(m) | Metric::Count(m) | Metric::Sum(m) => m,
             Metric::Ratio { numerator, .. } => numerator,
+        }
+    }
+
+    /// What numerator by denominator is multiplied with to give the value.
+    pub fn per(self) -> u32 {
+        match self {
+            Metric::Ratio { per, .. } => per,
+            Metric::Balance(_) => 100,
+            _ => 1,
         }
     }
 

@@ -97,7 +97,8 @@ pub struct KpiRow {
 /// What a row says of its KPI.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Figures {
-    /// 12 decimals, half-even from the exact rational; `None` at a zero denominator.
+    /// Numerator by denominator, times [`Metric::per`]: 12 decimals, half-even from
+    /// the exact rational; `None` at a zero denominator.
     pub value: Option<i128>,
     /// 10 decimals.
     pub numerator: i128,
@@ -123,7 +124,8 @@ const VALUE_UNIT: i128 = 1_000_000_000_000;
 pub fn figures(definition: &Definition, row: &KpiRow) -> Figures {
     let sums = &row.sums;
     let (numerator, denominator, n) = fraction(definition.metric, sums);
-    let scaled = i256::from_i128(numerator).wrapping_mul(i256::from_i128(VALUE_UNIT));
+    let unit = VALUE_UNIT * i128::from(definition.metric.per());
+    let scaled = i256::from_i128(numerator).wrapping_mul(i256::from_i128(unit));
     let value = divide_half_even(scaled, i256::from_i128(denominator));
     let se = standard_error(definition.metric, sums);
     Figures {
@@ -140,7 +142,7 @@ pub fn figures(definition: &Definition, row: &KpiRow) -> Figures {
 
 fn fraction(metric: Metric, sums: &Sums) -> (i128, i128, i64) {
     match metric {
-        Metric::Mean(_) | Metric::Share(_) => (sums.wx, sums.w * WEIGHT_TO_NUMERATOR, sums.n),
+        Metric::Mean(_) | Metric::Share(_) | Metric::Balance(_) => (sums.wx, sums.w * WEIGHT_TO_NUMERATOR, sums.n),
         Metric::Ratio { .. } => (sums.wx, sums.base, sums.base_n),
         Metric::Count(_) => (i128::from(sums.n) * ONE, ONE, sums.n),
         Metric::Sum(_) => (sums.wx, ONE, sums.n),
@@ -150,8 +152,9 @@ fn fraction(metric: Metric, sums: &Sums) -> (i128, i128, i64) {
 fn standard_error(metric: Metric, sums: &Sums) -> Option<f64> {
     match metric {
         Metric::Mean(_) | Metric::Share(_) => stats::standard_error(sums),
-        Metric::Ratio { .. } if is_count_over_base(sums) => {
-            Some(stats::poisson_error(sums.n as f64, sums.base as f64 / ONE as f64))
+        Metric::Balance(_) => stats::balance_error(sums),
+        Metric::Ratio { per, .. } if is_count_over_base(sums) => {
+            Some(f64::from(per) * stats::poisson_error(sums.n as f64, sums.base as f64 / ONE as f64))
         }
         Metric::Ratio { .. } | Metric::Count(_) | Metric::Sum(_) => None,
     }
@@ -169,7 +172,11 @@ fn interval(metric: Metric, sums: &Sums, se: Option<f64>) -> Option<Interval> {
         Metric::Share(_) => {
             stats::effective_n(sums).map(|n| stats::wilson(ratio(sums.wx, sums.w * WEIGHT_TO_NUMERATOR), n))
         }
-        Metric::Ratio { .. } if is_count_over_base(sums) => Some(stats::garwood(sums.n as f64, ratio(sums.base, ONE))),
+        Metric::Balance(_) => se.map(|se| stats::normal(100.0 * ratio(sums.wx, sums.w * WEIGHT_TO_NUMERATOR), se)),
+        Metric::Ratio { per, .. } if is_count_over_base(sums) => {
+            let Interval { low, high } = stats::garwood(sums.n as f64, ratio(sums.base, ONE));
+            Some(Interval { low: f64::from(per) * low, high: f64::from(per) * high })
+        }
         Metric::Ratio { .. } | Metric::Count(_) | Metric::Sum(_) => None,
     }
 }
@@ -194,5 +201,84 @@ impl Figures {
     /// The value as the nearest float, for gauges.
     pub fn value_f64(&self) -> Option<f64> {
         self.value.map(|value| to_f64(i256::from_i128(value)) / VALUE_UNIT as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(metric: Metric, sums: Sums) -> Figures {
+        let definition = Definition {
+            name: "kpi".into(),
+            fingerprint: "f".into(),
+            metric,
+            windows: Vec::new(),
+            grouping_sets: Vec::new(),
+            groups_max: 10,
+            topics: None,
+            n_min: 1,
+        };
+        let reason = Reason::Initial;
+        let row = KpiRow {
+            definition: 0,
+            set: 0,
+            window: 0,
+            group: 0,
+            window_start: None,
+            window_end: 0,
+            revision: 1,
+            reason,
+            over_limit: false,
+            incomplete: false,
+            sums,
+        };
+        figures(&definition, &row)
+    }
+
+    fn sums(of: impl IntoIterator<Item = Sums>) -> Sums {
+        let mut all = Sums::default();
+        of.into_iter().for_each(|sums| all.add(&sums).unwrap());
+        all
+    }
+
+    const WEIGHT: i64 = 1_000_000;
+    const VALUE: i64 = 10_000;
+
+    fn close(found: Option<f64>, expected: f64, tolerance: f64) {
+        assert!(found.is_some_and(|found| (found - expected).abs() < tolerance), "{found:?} is not {expected}");
+    }
+
+    #[test]
+    fn f6_a_balance_is_in_points_with_the_error_of_nps() {
+        let events = [(240, 1), (60, -1), (100, 0)].into_iter();
+        let each = events.flat_map(|(n, x)| std::iter::repeat_n(Sums::of_event(WEIGHT, x * VALUE), n));
+        let found = row(Metric::Balance(0), sums(each));
+        assert_eq!(found.value, Some(45 * VALUE_UNIT));
+        close(found.se, 3.700, 0.0005);
+        close(found.interval.map(|interval| interval.low), 37.75, 0.005);
+        close(found.interval.map(|interval| interval.high), 52.25, 0.005);
+    }
+
+    #[test]
+    fn f5_f20_a_ratio_is_per_so_many() {
+        let ratio = |per| Metric::Ratio { numerator: 0, denominator: 1, per };
+        let shipments = Sums::of_base_event(WEIGHT, 425_000 * VALUE);
+        let points = sums([Sums::of_event(WEIGHT, 2_783 * VALUE), shipments]);
+        assert_eq!(row(ratio(1_000), points).value, Some(6_548_235_294_118));
+        let opportunities = Sums::of_base_event(WEIGHT, 3_000 * VALUE);
+        let defects = sums([Sums::of_event(WEIGHT, 50 * VALUE), opportunities]);
+        assert_eq!(row(ratio(1_000_000), defects).value, Some(16_666_666_666_666_667));
+    }
+
+    #[test]
+    fn f12_the_interval_of_a_rate_is_per_so_many_too() {
+        let each = std::iter::repeat_n(Sums::of_event(WEIGHT, VALUE), 7);
+        let all = sums(each.chain([Sums::of_base_event(WEIGHT, 1_000 * VALUE)]));
+        let found = row(Metric::Ratio { numerator: 0, denominator: 1, per: 1_000 }, all);
+        assert_eq!(found.value, Some(7 * VALUE_UNIT));
+        close(found.interval.map(|interval| interval.low), 2.814, 0.0005);
+        close(found.interval.map(|interval| interval.high), 14.423, 0.0005);
+        close(found.se, 7f64.sqrt(), 1e-9);
     }
 }

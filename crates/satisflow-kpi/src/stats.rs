@@ -25,6 +25,12 @@ pub fn standard_error(sums: &Sums) -> Option<f64> {
     gatz_smith_error(sums.n as f64, sums.w as f64 / 1e6, squared_deviations(sums))
 }
 
+/// Standard error of a balance, in points: F6, and for weights that differ its
+/// linearised form, the root of `sum w^2 (x - mean)^2` by `sum w`.
+pub fn balance_error(sums: &Sums) -> Option<f64> {
+    (sums.w > 0).then(|| 100.0 * squared_deviations(sums).max(0.0).sqrt() / (sums.w as f64 / 1e6))
+}
+
 /// `sum w^2 (x - mean)^2`, in exact integers as far as 256 bits reach.
 fn squared_deviations(sums: &Sums) -> f64 {
     let exact = exact_squared_deviations(sums);

@@ -1,7 +1,7 @@
 //! The engine as others see it: the table `kpi_live`, gauges, the terminal's board.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -17,22 +17,38 @@ use satisflow_kpi::{Engine, Figures, KpiRow, RowsBuilder, figures, kpis_schema};
 /// The engine, shared between the scorer and those who look. There is none
 /// while this process stands by or is building it.
 #[derive(Debug, Clone, Default)]
-pub struct SharedEngine(Arc<Mutex<Option<Engine>>>);
+pub struct SharedEngine(Arc<Mutex<Shared>>);
+
+#[derive(Default)]
+struct Shared {
+    engine: Option<Engine>,
+    /// Whether it has caught up: what is still being built is nobody's number.
+    complete: bool,
+}
 
 impl SharedEngine {
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn set(&self, engine: Option<Engine>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = engine;
+        *self.shared() = Shared { engine, complete: false };
+    }
+
+    /// From here on others see it.
+    pub(crate) fn complete(&self) {
+        self.shared().complete = true;
     }
 
     /// For the scorer, which has set it.
     pub(crate) fn with<T>(&self, f: impl FnOnce(&mut Engine) -> T) -> T {
-        let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        f(guard.get_or_insert_with(|| Engine::new(satisflow_kpi::Plan::default())))
+        f(self.shared().engine.get_or_insert_with(|| Engine::new(satisflow_kpi::Plan::default())))
     }
 
-    /// For others; `None` while there is no engine.
+    /// For others; `None` while there is no engine, or one that has not caught up.
     pub fn look<T>(&self, f: impl FnOnce(&Engine) -> T) -> Option<T> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(f)
+        let shared = self.shared();
+        shared.engine.as_ref().filter(|_| shared.complete).map(f)
     }
 }
 

@@ -129,7 +129,10 @@ impl Scorer {
         let done = self.publish_news(look, clock).await;
         self.unless_superseded(done)?;
         self.save(false).await;
-        self.metrics.complete.set(i64::from(self.is_active()));
+        if self.is_active() {
+            self.shared.complete();
+            self.metrics.complete.set(1);
+        }
         Ok(())
     }
 

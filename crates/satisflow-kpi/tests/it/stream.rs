@@ -55,7 +55,7 @@ pub fn plan(groups_max: usize) -> Plan {
         measures: 3,
         definitions: vec![
             definition("csat", Metric::Mean(0)),
-            definition("complaint_rate", Metric::Ratio { numerator: 1, denominator: 2 }),
+            definition("complaint_rate", Metric::Ratio { numerator: 1, denominator: 2, per: 1 }),
             definition("responses", Metric::Count(0)),
         ],
     }

@@ -66,12 +66,13 @@ SELECT {group} AS group_text,
             WHEN (e.denominator = 0) <> (p.value IS NULL) THEN 'value'
             WHEN e.denominator <> 0 AND
                  abs(CAST(p.value AS DECIMAL(50,12)) * CAST(e.denominator AS DECIMAL(50,10))
-                     - CAST(e.numerator AS DECIMAL(60,22)))
+                     - {numerator_times_per})
                  > abs(CAST(e.denominator AS DECIMAL(50,10)) * CAST('0.0000000000005' AS DECIMAL(20,13))) THEN 'value'
             ELSE '' END AS what,
        coalesce(CAST(e.n AS VARCHAR) || ' ' || CAST(e.w AS VARCHAR) || ' ' || CAST(e.numerator AS VARCHAR) || ' ' || CAST(e.denominator AS VARCHAR), '') AS expected,
        coalesce(CAST(p.n AS VARCHAR) || ' ' || CAST(p.sum_w AS VARCHAR) || ' ' || CAST(p.numerator AS VARCHAR) || ' ' || CAST(p.denominator AS VARCHAR), '') AS published
 FROM expected e FULL OUTER JOIN current p ON e.window_end = p.window_end{same}",
+            numerator_times_per = times_per(definition.metric),
             measured = self.measured(definition.metric, set),
             changes = changes(&window.span, &listed),
             sums = lines(|c| format!("         sum({c}) AS {c}")),
@@ -184,10 +185,19 @@ fn fraction(metric: Metric) -> [&'static str; 3] {
     let one = "CAST(1 AS DECIMAL(76,10))";
     let wx = "CAST(wx AS DECIMAL(76,10))";
     match metric {
-        Metric::Mean(_) | Metric::Share(_) => ["n", wx, "CAST(w AS DECIMAL(76,10))"],
+        Metric::Mean(_) | Metric::Share(_) | Metric::Balance(_) => ["n", wx, "CAST(w AS DECIMAL(76,10))"],
         Metric::Ratio { .. } => ["base_n", wx, "CAST(base AS DECIMAL(76,10))"],
         Metric::Count(_) => ["n", "CAST(n AS DECIMAL(76,10))", one],
         Metric::Sum(_) => ["n", wx, one],
+    }
+}
+
+/// What the value is the quotient of.
+fn times_per(metric: Metric) -> String {
+    let numerator = "CAST(e.numerator AS DECIMAL(60,22))";
+    match metric.per() {
+        1 => numerator.to_owned(),
+        per => format!("{numerator} * CAST({per} AS DECIMAL(10,0))"),
     }
 }
 
