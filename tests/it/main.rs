@@ -8,6 +8,7 @@ mod drugs;
 mod flow;
 mod history;
 mod hostile;
+mod identities;
 mod place;
 mod rejects;
 mod snapshots;

@@ -257,7 +257,7 @@ pub enum RawTime {
     Data,
 }
 
-/// Limits of one record; what exceeds one is rejected.
+/// Limits of one record, what exceeds one is rejected; and of the ids in memory.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawLimits {
@@ -281,6 +281,10 @@ pub struct RawLimits {
     #[serde(default)]
     #[schemars(extend("default" = 1000))]
     pub map_entries_max: Option<u32>,
+    /// Event ids that recognise duplicates without asking the lake, of all partitions.
+    #[serde(default)]
+    #[schemars(extend("default" = 10000000))]
+    pub identities_max: Option<u32>,
     /// Most headers kept.
     #[serde(default)]
     #[schemars(extend("default" = 64))]

@@ -106,6 +106,8 @@ pub struct Config {
     pub audit: Option<AuditSettings>,
     /// Limits of one record.
     pub limits: Limits,
+    /// Event ids that the duplicates of all partitions are known by without the lake.
+    pub identities_max: usize,
     /// PostgreSQL listener.
     pub sql_listen: SocketAddr,
     /// Most PostgreSQL connections.
@@ -189,6 +191,7 @@ impl Resolver<'_> {
             takeover_after: millis(raw.takeover_after_ms, 15_000),
             audit: audit(&raw.audit),
             limits: limits(&raw.limits),
+            identities_max: size(raw.limits.identities_max, 10_000_000),
             sql_listen: self.listen("/sql/listen", raw.sql.listen.as_deref(), "127.0.0.1:5433"),
             connections_max: size(raw.sql.connections_max, 64),
             statement_timeout: millis(raw.sql.statement_timeout_ms, 60_000),
@@ -218,6 +221,7 @@ impl Resolver<'_> {
             ("/limits/depth_max", raw.limits.depth_max),
             ("/limits/text_bytes_max", raw.limits.text_bytes_max),
             ("/limits/map_entries_max", raw.limits.map_entries_max),
+            ("/limits/identities_max", raw.limits.identities_max),
             ("/sql/connections_max", raw.sql.connections_max),
             ("/sql/statement_timeout_ms", raw.sql.statement_timeout_ms),
             ("/sql/memory_bytes_max", raw.sql.memory_bytes_max),

@@ -22,6 +22,8 @@ use crate::table::{Table, transaction};
 /// How far before a position its last record is looked for: markers of
 /// transactions lie between.
 const LOOK_BACK_OFFSETS: i64 = 1000;
+/// What decides about a duplicate.
+const IDS: [&str; 4] = ["source", "event_id", "content_hash", "offset"];
 
 /// A session that reads plain Arrow types.
 pub(crate) fn session() -> SessionContext {
@@ -39,14 +41,31 @@ impl Lake {
         read(&table, "records", Some(accepted()), &[]).await
     }
 
-    /// `source`, `event_id` and `content_hash` of a partition's accepted events.
+    /// `source`, `event_id`, `content_hash` and `offset` of a partition's accepted
+    /// events, in no order.
     ///
     /// # Errors
     /// When files can't be read.
     pub async fn accepted_ids(&self, topic: &str, partition: i32) -> Result<SendableRecordBatchStream, LakeError> {
         let table = self.records.refreshed().await?;
-        let filter = accepted().and(col("topic").eq(lit(topic))).and(col("partition").eq(lit(partition)));
-        read(&table, "records", Some(filter), &["source", "event_id", "content_hash"]).await
+        read(&table, "records", Some(accepted_of(topic, partition)), &IDS).await
+    }
+
+    /// Those of [`Lake::accepted_ids`] that have one of some event ids, of whatever
+    /// source.
+    ///
+    /// # Errors
+    /// When files can't be read.
+    pub async fn accepted_with_ids(
+        &self,
+        topic: &str,
+        partition: i32,
+        event_ids: &[String],
+    ) -> Result<SendableRecordBatchStream, LakeError> {
+        let table = self.records.refreshed().await?;
+        let asked = event_ids.iter().map(|id| lit(id.as_str())).collect();
+        let filter = accepted_of(topic, partition).and(col("event_id").in_list(asked, false));
+        read(&table, "records", Some(filter), &IDS).await
     }
 
     /// `source` and `event_id` of every accepted event at a version.
@@ -177,6 +196,10 @@ impl LakeView {
 
 fn accepted() -> Expr {
     col("outcome").eq(lit("accepted"))
+}
+
+fn accepted_of(topic: &str, partition: i32) -> Expr {
+    accepted().and(col("topic").eq(lit(topic))).and(col("partition").eq(lit(partition)))
 }
 
 async fn at_version(table: &Table, version: u64) -> Result<DeltaTable, LakeError> {

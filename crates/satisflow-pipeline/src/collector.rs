@@ -9,13 +9,15 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int32Type;
 use satisflow_config::FlushLimits;
 use satisflow_lake::{CommitError, Lake, Positions, RecordsCommit};
-use satisflow_model::{Decoder, Outcome, Reason, Record, RecordsBuilder, Reject};
+use satisflow_model::{Decoder, Event, Outcome, Reason, Record, RecordsBuilder, Reject};
 
-use crate::dedup::{Dedup, Seen};
+use crate::dedup::{Dedup, Questions, Seen};
 use crate::error::PipelineError;
 use crate::metrics::PipelineMetrics;
 
 type Key = (String, i32);
+/// What a record says, or why it says nothing.
+type Decoded<'a> = Option<Result<Event<'a>, Reject>>;
 
 /// Commits that fail for other reasons than a lost partition are tried again.
 const COMMIT_ATTEMPTS_MAX: u32 = 6;
@@ -68,6 +70,7 @@ impl Collector {
         decoders: BTreeMap<String, Decoder>,
         flush: FlushLimits,
         metrics: PipelineMetrics,
+        dedup: Dedup,
     ) -> Collector {
         let limits = decoders.values().next().map(|d| d.limits().clone()).unwrap_or_default();
         Collector {
@@ -75,7 +78,7 @@ impl Collector {
             decoders,
             flush,
             metrics,
-            dedup: Dedup::default(),
+            dedup,
             cursors: BTreeMap::new(),
             newly_lost: Vec::new(),
             builder: RecordsBuilder::new(limits),
@@ -90,7 +93,7 @@ impl Collector {
     /// Starts a partition where the lake stands; gives that position.
     pub(crate) async fn assign(&mut self, topic: &str, partition: i32) -> Result<Option<i64>, PipelineError> {
         let from = self.lake.position(topic, partition).await?;
-        self.dedup.load(&self.lake, topic, partition).await?;
+        self.dedup.load(&self.lake, topic, partition, from.unwrap_or(0)).await?;
         self.cursors.insert((topic.to_owned(), partition), Cursor { from, ..Cursor::default() });
         Ok(from)
     }
@@ -102,19 +105,41 @@ impl Collector {
     }
 
     /// Takes polled records. `now` judges the future; `None` in data time.
-    pub(crate) fn take<'a>(
+    pub(crate) async fn take<'a>(
         &mut self,
         records: impl Iterator<Item = Record<'a>>,
         now: Option<i64>,
         ingest: i64,
     ) -> Result<(), PipelineError> {
-        for record in records {
-            self.take_one(&record, now, ingest);
+        let decoded: Vec<_> = records.map(|record| (record, self.decode(&record, now))).collect();
+        let questions = self.questions(&decoded);
+        self.dedup.ask(&self.lake, questions).await?;
+        for (record, event) in decoded {
+            self.take_one(&record, event, ingest);
         }
         self.show()
     }
 
-    fn take_one(&mut self, record: &Record<'_>, now: Option<i64>, ingest: i64) {
+    /// `None`: no source is configured, and nothing can be said of the record.
+    fn decode<'a>(&self, record: &Record<'a>, now: Option<i64>) -> Decoded<'a> {
+        let decoder = self.decoders.get(record.topic).or_else(|| self.decoders.values().next())?;
+        Some(decoder.decode(record, now))
+    }
+
+    /// What memory does not tell of a batch of records.
+    fn questions(&self, decoded: &[(Record<'_>, Decoded<'_>)]) -> Questions {
+        let mut questions = Questions::new();
+        for (record, event) in decoded {
+            let Some(Ok(event)) = event else { continue };
+            let key = (record.topic.to_owned(), record.partition);
+            if self.dedup.must_ask(&key, event.identity()) {
+                questions.entry(key).or_default().insert(event.event_id().to_owned());
+            }
+        }
+        questions
+    }
+
+    fn take_one(&mut self, record: &Record<'_>, event: Decoded<'_>, ingest: i64) {
         let key = (record.topic.to_owned(), record.partition);
         let cursor = self.cursors.entry(key.clone()).or_default();
         if cursor.lost {
@@ -126,17 +151,15 @@ impl Collector {
         let partition = record.partition.to_string();
         self.metrics.polled.with_label_values(&[record.topic, &partition]).inc();
         self.since.get_or_insert_with(Instant::now);
-        let outcome = self.decide(record, &key, now, ingest);
+        let outcome = self.decide(record, &key, event, ingest);
         self.metrics.records.with_label_values(&[record.topic, &partition, outcome.as_str()]).inc();
     }
 
-    fn decide(&mut self, record: &Record<'_>, key: &Key, now: Option<i64>, ingest: i64) -> Outcome {
-        let Some(decoder) = self.decoders.get(record.topic).or_else(|| self.decoders.values().next()) else {
-            return Outcome::Rejected;
-        };
-        let event = match decoder.decode(record, now) {
-            Ok(event) => event,
-            Err(reject) => return self.reject(record, ingest, &reject),
+    fn decide(&mut self, record: &Record<'_>, key: &Key, event: Decoded<'_>, ingest: i64) -> Outcome {
+        let event = match event {
+            None => return Outcome::Rejected,
+            Some(Ok(event)) => event,
+            Some(Err(reject)) => return self.reject(record, ingest, &reject),
         };
         let outcome = match self.dedup.see(key, event.identity(), event.content_hash()) {
             Seen::First => Outcome::Accepted,
@@ -244,6 +267,7 @@ impl Collector {
             cursor.from = Some(cursor.to);
             cursor.counted = 0;
         }
+        self.dedup.settle();
         let batches = std::mem::take(&mut self.batches);
         self.reset();
         let accepted = batches.iter().map(accepted_rows).collect::<Result<Vec<_>, _>>()?;

@@ -27,6 +27,12 @@ pub struct PipelineMetrics {
     pub score_seconds: Histogram,
     /// Rows that wait for their commit.
     pub pending_rows: IntGauge,
+    /// Ids that duplicates are known by without asking the lake.
+    pub dedup_ids: IntGauge,
+    /// Memory of the filters over older ids.
+    pub dedup_filter_bytes: IntGauge,
+    /// Ids that the lake was asked for.
+    pub dedup_asked: IntCounter,
     /// Commits that wait for the scorer.
     pub scorer_queue: IntGauge,
     /// KPI rows written.
@@ -88,6 +94,9 @@ impl PipelineMetrics {
             commit_seconds: seconds("satisflow_commit_seconds", "Duration of a commit of records.")?,
             score_seconds: seconds("satisflow_score_commit_seconds", "Duration of a commit of KPI rows.")?,
             pending_rows: gauge("satisflow_pending_rows", "Rows waiting for their commit.")?,
+            dedup_ids: gauge("satisflow_dedup_ids", "Event ids that recognise duplicates without asking the lake.")?,
+            dedup_filter_bytes: gauge("satisflow_dedup_filter_bytes", "Memory of the filters over older ids.")?,
+            dedup_asked: counter("satisflow_dedup_asked_ids_total", "Event ids that the lake was asked for.")?,
             scorer_queue: gauge("satisflow_scorer_queue_commits", "Commits waiting for the scorer.")?,
             kpi_rows: counter("satisflow_kpi_rows_total", "KPI rows written.")?,
             restatements: counter("satisflow_restatements_total", "KPI rows written again with other content.")?,

@@ -83,7 +83,7 @@ impl Replay {
                 payload: Some(line),
                 headers: &[],
             });
-            collector.take(records, None, ingest)?;
+            collector.take(records, None, ingest).await?;
             offset += lines.len() as i64;
             if collector.due().is_some_and(|due| due <= Instant::now()) {
                 flush(&mut collector, scorer).await?;

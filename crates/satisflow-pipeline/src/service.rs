@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::collector::{Collector, Committed};
+use crate::dedup::Dedup;
 use crate::error::PipelineError;
 use crate::live::{KpiGauges, LiveKpis, Now, SharedEngine};
 use crate::metrics::PipelineMetrics;
@@ -122,7 +123,8 @@ impl ServiceParts {
     }
 
     pub(crate) fn collector(&self) -> Collector {
-        Collector::new(Arc::clone(&self.lake), self.decoders(), self.config.flush, self.metrics.clone())
+        let dedup = Dedup::new(self.config.identities_max, self.metrics.clone());
+        Collector::new(Arc::clone(&self.lake), self.decoders(), self.config.flush, self.metrics.clone(), dedup)
     }
 }
 
@@ -257,7 +259,7 @@ impl Service {
         match event {
             SourceEvent::Batch(batch) => {
                 let now = (self.parts.config.time == TimeMode::Live).then_some(clock);
-                self.collector.take(batch.records(), now, clock)?;
+                self.collector.take(batch.records(), now, clock).await?;
             }
             SourceEvent::Assigned(partitions) => {
                 for (topic, partition) in &partitions {
