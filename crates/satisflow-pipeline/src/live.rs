@@ -19,7 +19,7 @@ use satisflow_kpi::{Engine, Figures, KpiRow, RowsBuilder, figures, kpis_schema};
 #[derive(Debug, Clone, Default)]
 pub struct SharedEngine(Arc<Mutex<Shared>>);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Shared {
     engine: Option<Engine>,
     /// Whether it has caught up: what is still being built is nobody's number.
