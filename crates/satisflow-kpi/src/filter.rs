@@ -114,7 +114,6 @@ mod tests {
         assert!((0..IDS).all(|number| filter.may_contain(id(number))));
         let wrong = (IDS..2 * IDS).filter(|number| filter.may_contain(id(*number))).count();
         assert!(wrong <= 100, "{wrong} of {IDS} unknown ids are taken for known: more than one in 10,000");
-        println!("{wrong} of {IDS} unknown ids are asked for; {} bytes", filter.bytes());
         // A generation that has just begun doubles the room.
         let bytes_max = (2 * 1_000_000 + FIRST_GENERATION_IDS) * BITS_PER_ID / 8;
         assert!(filter.bytes() <= bytes_max, "{} bytes", filter.bytes());
