@@ -9,6 +9,7 @@ mod flow;
 mod history;
 mod hostile;
 mod identities;
+mod packs;
 mod place;
 mod rejects;
 mod snapshots;

@@ -65,6 +65,16 @@ Examples:
     /// Look at the records that are no events, and take them in after all.
     #[command(subcommand)]
     Rejects(RejectsCommand),
+    /// KPI packs: catalogs with a sample of events and the numbers it has to give.
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  satisflow packs list
+  satisflow packs show nps
+  satisflow packs test                        # every pack of this program
+  satisflow packs init nps my-nps && satisflow packs test my-nps"
+    )]
+    Packs(command::packs::PacksCommand),
     /// Run everything on this machine: broker, generator, service, listeners.
     #[command(after_help = "Examples:
   satisflow demo
@@ -236,6 +246,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Rejects(RejectsCommand::List(lake)) => command::rejects::list(lake).await,
         Command::Rejects(RejectsCommand::Export { lake, reason }) => command::rejects::export(lake, reason).await,
         Command::Rejects(RejectsCommand::Replay(args)) => command::rejects::replay(args).await,
+        Command::Packs(packs) => command::packs::packs(packs).await,
         Command::Demo(args) => command::demo::demo(args).await,
         Command::Schema { name } => command::schema(&name),
     }

@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod generate;
+pub(crate) mod packs;
 pub(crate) mod rejects;
 pub(crate) mod replay;
 pub(crate) mod run;

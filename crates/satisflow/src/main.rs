@@ -2,6 +2,7 @@
 
 mod cli;
 mod command;
+mod packs;
 mod setup;
 mod times;
 

@@ -57,7 +57,8 @@ async fn lake(args: &LakeArg) -> Result<Arc<Lake>> {
     }
 }
 
-fn over(lake: &Lake) -> Result<Arc<SqlService>> {
+/// SQL over an open lake.
+pub(crate) fn over(lake: &Lake) -> Result<Arc<SqlService>> {
     let tables = Tables { records: lake.live_records(), kpis: lake.kpis_provider(), kpi_live: None };
     Ok(SqlService::new(tables, SqlLimits { statement_timeout: OFFLINE_TIMEOUT, ..SqlLimits::default() })?)
 }

@@ -1,0 +1,166 @@
+"""Golden numbers of a pack, from its sample of events alone.
+
+Exact fractions and nothing of Satisflow: what a pack's golden.py prints is what
+its catalog has to give. Times of the samples lie in 2026, where Shanghai is UTC+8.
+"""
+
+import csv
+import json
+import sys
+from datetime import datetime, timedelta, timezone
+from fractions import Fraction
+from pathlib import Path
+
+SHANGHAI = timezone(timedelta(hours=8))
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+DAY = timedelta(days=1)
+
+
+def events_of(folder):
+    """Accepted events: the first of each id. Which of them are void."""
+    accepted = {}
+    for line in (Path(folder) / "events.jsonl").read_text(encoding="utf-8").splitlines():
+        event = json.loads(line, parse_float=Fraction, parse_int=Fraction)
+        event["time"] = datetime.fromisoformat(event["event_time"].replace("Z", "+00:00"))
+        accepted.setdefault(event["event_id"], event)
+    named = {event.get(field) for event in accepted.values() for field in ("retracts", "supersedes")}
+    return list(accepted.values()), named - {None}
+
+
+class Rolling:
+    """The last `length`, at each multiple of `step` from the epoch."""
+
+    def __init__(self, length, step):
+        self.length, self.step = length, step
+
+    def enter(self, time):
+        return EPOCH + ((time - EPOCH) // self.step + 1) * self.step
+
+    def ends(self, time):
+        return [self.enter(time), self.enter(time) + self.length]
+
+    def holds(self, time, end):
+        return self.enter(time) <= end < self.enter(time) + self.length
+
+
+class All:
+    """Everything, at each UTC midnight."""
+
+    def enter(self, time):
+        return EPOCH + ((time - EPOCH) // DAY + 1) * DAY
+
+    def ends(self, time):
+        return [self.enter(time)]
+
+    def holds(self, time, end):
+        return self.enter(time) <= end
+
+
+class Calendar:
+    """A period of the calendar: `day`, `week`, or a number of months."""
+
+    def __init__(self, unit, zone=SHANGHAI):
+        self.unit, self.zone = unit, zone
+
+    def enter(self, time):
+        local = time.astimezone(self.zone).replace(hour=0, minute=0, second=0, microsecond=0)
+        if self.unit == "day":
+            return local + DAY
+        if self.unit == "week":
+            return local + (7 - local.weekday()) * DAY
+        months = local.year * 12 + local.month - 1
+        after = months - months % self.unit + self.unit
+        return local.replace(year=after // 12, month=after % 12 + 1, day=1)
+
+    def ends(self, time):
+        return [self.enter(time)]
+
+    def holds(self, time, end):
+        return self.enter(time) == end
+
+
+class Measure:
+    """`value(event)` and `weight(event)`; None is not read. With `first_per`, the first of each key counts."""
+
+    def __init__(self, value, weight=lambda event: Fraction(event.get("weight", 1)), first_per=None):
+        self.value, self.weight, self.first_per = value, weight, first_per
+
+    def read(self, events, void):
+        """Event, value and weight; no weight where it only leaves a trace."""
+        found = [(event, self.value(event)) for event in events]
+        found = [(event, Fraction(value)) for event, value in found if value is not None]
+        counting = [event for event, _ in found if event["event_id"] not in void]
+        if self.first_per:
+            found = [(event, value) for event, value in found if self.first_per(event) is not None]
+            firsts = {}
+            for event in sorted(counting, key=lambda event: (event["time"], event["event_id"])):
+                firsts.setdefault(self.first_per(event), event)
+            counting = list(firsts.values())
+        chosen = {event["event_id"] for event in counting}
+        return [(e, value, self.weight(e) if e["event_id"] in chosen else None) for e, value in found]
+
+
+def kinds(*names):
+    """Whether an event is of one of some kinds."""
+    return lambda event: event["kind"] in names
+
+
+def text(value):
+    """12 decimals, half to even."""
+    if value is None:
+        return ""
+    scaled = round(value * 10**12)
+    sign = "-" if scaled < 0 else ""
+    return f"{sign}{abs(scaled) // 10**12}.{abs(scaled) % 10**12:012d}"
+
+
+def figures(kind, measured, base, per):
+    """Value and n of what one window of one group holds."""
+    counted = [(value, weight) for value, weight in measured if weight is not None]
+    total = sum((value * weight for value, weight in counted), Fraction(0))
+    n = sum(1 for _, weight in counted if weight > 0)
+    if kind == "count":
+        return Fraction(n), n
+    if kind == "sum":
+        return total, n
+    if kind == "ratio":
+        under = [(value, weight) for value, weight in base if weight is not None]
+        below = sum((value * weight for value, weight in under), Fraction(0))
+        n = sum(1 for _, weight in under if weight > 0)
+    else:
+        below = sum((weight for _, weight in counted), Fraction(0))
+        per = 100 if kind == "balance" else 1
+    return (per * total / below if below else None), n
+
+
+def rows(events, void, dimensions, sets, windows, kpis):
+    """Every row that the catalog has to give."""
+    for kpi, (kind, measure, *rest) in kpis.items():
+        base = rest[0] if rest else None
+        per = rest[1] if len(rest) > 1 else 1
+        read = [(e, v, w, False) for e, v, w in measure.read(events, void)]
+        read += [(e, v, w, True) for e, v, w in base.read(events, void)] if base else []
+        for name, window in windows.items():
+            last = max(window.enter(event["time"]) for event in events)
+            for grouped in sets:
+                groups = {}
+                for entry in read:
+                    key = tuple(str(entry[0].get(d) or "(none)") if d in grouped else "" for d in dimensions)
+                    groups.setdefault(key, []).append(entry)
+                for key, entries in groups.items():
+                    for end in {end for e, *_ in entries for end in window.ends(e["time"]) if end <= last}:
+                        held = [entry for entry in entries if window.holds(entry[0]["time"], end)]
+                        over = [(v, w) for _, v, w, below in held if not below]
+                        under = [(v, w) for _, v, w, below in held if below]
+                        value, n = figures(kind, over, under, per)
+                        moment = end.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+                        yield [kpi, name, ",".join(grouped), *key, moment, text(value), n]
+
+
+def main(dimensions, sets, windows, kpis, more=()):
+    """Prints the golden numbers of the pack whose program this is; `more` are KPIs with sets of their own."""
+    events, void = events_of(Path(sys.argv[0]).parent)
+    out = csv.writer(sys.stdout, lineterminator="\n")
+    out.writerow(["kpi", "window_name", "grouping_set", *dimensions, "window_end", "value", "n"])
+    every = [(sets, kpis), *more]
+    out.writerows(sorted(row for s, k in every for row in rows(events, void, dimensions, s, windows, k)))

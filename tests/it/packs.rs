@@ -1,0 +1,65 @@
+//! The KPI packs: what their catalogs give is what independent programs compute.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use satisflow_testkit::repository;
+
+use crate::place::Place;
+
+fn place() -> Place {
+    Place::with("packs", "127.0.0.1:1", "")
+}
+
+fn packs() -> Vec<PathBuf> {
+    let folders = std::fs::read_dir(repository().join("catalogs")).unwrap();
+    folders.map(|entry| entry.unwrap().path()).filter(|path| path.join("README.md").exists()).collect()
+}
+
+/// What a pack's own program makes of its sample.
+fn golden(pack: &Path) -> String {
+    let done = Command::new("python3").arg(pack.join("golden.py")).output().unwrap();
+    assert!(done.status.success(), "{}: {}", pack.display(), String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap()
+}
+
+#[test]
+fn every_pack_gives_the_numbers_of_its_independent_program() {
+    let packs = packs();
+    assert!(packs.len() >= 5);
+    for pack in &packs {
+        let committed = std::fs::read_to_string(pack.join("golden.csv")).unwrap();
+        assert!(committed == golden(pack), "{}: golden.csv is not what golden.py gives", pack.display());
+    }
+    let done = place().program.run(&["--log", "error", "packs", "test"]).unwrap();
+    assert_eq!(done.code, 0, "{}{}", done.out, done.err);
+    for pack in &packs {
+        let rows = std::fs::read_to_string(pack.join("golden.csv")).unwrap().lines().count() - 1;
+        let name = pack.file_name().unwrap().to_string_lossy();
+        let line = format!("{name}: {rows} rows, equal the golden numbers; audit: 0 differences");
+        assert!(done.out.contains(&line), "{line}: {}", done.out);
+    }
+}
+
+#[test]
+fn a_pack_of_ones_own_is_made_and_a_wrong_number_in_it_is_found() {
+    let place = place();
+    let packs = |arguments: &[&str]| place.program.run(&[&["--log", "error", "packs"], arguments].concat()).unwrap();
+    assert!(packs(&["list"]).out.contains("nps "), "{}", packs(&["list"]).out);
+    assert_eq!(packs(&["init", "nps", "mine"]).code, 0);
+    assert_eq!(packs(&["init", "nps", "mine"]).code, 1, "it must not write over a folder");
+    let mine = place.path().join("mine");
+    let file = mine.join("golden.csv");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(golden(&mine), text, "its program runs where it is");
+    assert_eq!(packs(&["test", "mine"]).code, 0);
+    std::fs::write(&file, text.replacen("0.000000000000", "0.000000000001", 1)).unwrap();
+    let wrong = packs(&["test", "mine"]);
+    assert_eq!(wrong.code, 1);
+    assert!(wrong.out.contains("missing: ") && wrong.out.contains("not expected: "), "{}", wrong.out);
+    std::fs::remove_file(&file).unwrap();
+    let without = packs(&["test", "mine"]);
+    assert!(without.code == 1 && without.err.contains("no golden.csv"), "{}", without.err);
+    let unknown = packs(&["show", "npz"]);
+    assert!(unknown.code == 1 && unknown.err.contains("five-level"), "{}", unknown.err);
+}
