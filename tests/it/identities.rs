@@ -20,7 +20,7 @@ fn with_few_ids_in_memory_and_a_restart_every_duplicate_and_conflict_is_known() 
     let asked = || metric(&place, "satisflow_dedup_asked_ids_total").filter(|ids| *ids > 0);
     wait_for("ids asked of the lake", LIMIT, asked).unwrap();
     let held = metric(&place, "satisflow_dedup_ids").unwrap();
-    assert!((1..=50).contains(&held), "{held} ids held");
+    assert!(held <= 50, "{held} ids held");
     first.signal("TERM").unwrap();
     assert_eq!(first.wait(LIMIT).unwrap(), 0, "{}", first.log());
     let before = place.number("select count(*) from events").unwrap();
