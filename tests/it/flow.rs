@@ -15,10 +15,7 @@ fn a_stream_with_every_trouble_and_a_stop_in_the_middle_equals_the_oracle() {
     let held = place.number("select count(*) from events").unwrap();
     assert!((1..3900).contains(&held), "the stop was not in the middle: {held}");
     assert_eq!(generating.wait(LIMIT).unwrap(), 0, "{}", generating.log());
-    place.run_to_the_end();
-    place.check_conservation();
-    place.check_audit();
-    place.check_oracle();
+    place.check_at_the_end();
 }
 
 #[test]
@@ -50,10 +47,7 @@ fn a_killed_process_loses_and_doubles_nothing() {
         drop(running);
     }
     assert_eq!(generating.wait(LIMIT).unwrap(), 0, "{}", generating.log());
-    place.run_to_the_end();
-    place.check_conservation();
-    place.check_audit();
-    place.check_oracle();
+    place.check_at_the_end();
 }
 
 #[test]
@@ -73,10 +67,7 @@ fn a_second_process_of_the_group_changes_no_kpi() {
         process.signal("TERM").unwrap();
         assert_eq!(process.wait(LIMIT).unwrap(), 0, "{}", process.log());
     }
-    place.run_to_the_end();
-    place.check_conservation();
-    place.check_audit();
-    place.check_oracle();
+    place.check_at_the_end();
 }
 
 #[test]

@@ -26,10 +26,7 @@ fn with_few_ids_in_memory_and_a_restart_every_duplicate_and_conflict_is_known() 
     let before = place.number("select count(*) from events").unwrap();
     assert!(before < 1450, "the stop was not in the middle: {before}");
     assert_eq!(generating.wait(LIMIT).unwrap(), 0, "{}", generating.log());
-    place.run_to_the_end();
-    place.check_conservation();
-    place.check_audit();
-    place.check_oracle();
+    place.check_at_the_end();
 }
 
 #[test]

@@ -116,6 +116,14 @@ impl Place {
         assert_eq!(running.wait(LIMIT).unwrap(), 0, "{}", running.log());
     }
 
+    /// Takes in what is left, and holds every table against the truth, the audit and the oracle.
+    pub fn check_at_the_end(&self) {
+        self.run_to_the_end();
+        self.check_conservation();
+        self.check_audit();
+        self.check_oracle();
+    }
+
     /// Conservation: what the lake holds is what was produced, by class.
     pub fn check_conservation(&self) {
         let truth = self.truth();

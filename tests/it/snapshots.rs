@@ -50,8 +50,5 @@ fn a_start_goes_on_from_a_snapshot_or_without_one() {
     assert_eq!(third.wait(LIMIT).unwrap(), 0, "{}", third.log());
     std::fs::remove_dir_all(place.path().join("lake/kpis/_snapshots")).unwrap();
     assert_eq!(generating.wait(LIMIT).unwrap(), 0, "{}", generating.log());
-    place.run_to_the_end();
-    place.check_conservation();
-    place.check_audit();
-    place.check_oracle();
+    place.check_at_the_end();
 }

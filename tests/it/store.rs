@@ -45,10 +45,7 @@ fn a_lake_in_s3_equals_the_oracle_after_a_stop_and_a_kill() {
         assert!((1..3500).contains(&held), "this was not in the middle: {held}");
     }
     assert_eq!(generating.wait(LIMIT).unwrap(), 0, "{}", generating.log());
-    place.run_to_the_end();
-    place.check_conservation();
-    place.check_audit();
-    place.check_oracle();
+    place.check_at_the_end();
 }
 
 #[test]
@@ -67,10 +64,7 @@ fn two_processes_on_one_lake_in_s3_lose_and_double_nothing() {
         process.signal("TERM").unwrap();
         assert_eq!(process.wait(LIMIT).unwrap(), 0, "{}", process.log());
     }
-    place.run_to_the_end();
-    place.check_conservation();
-    place.check_audit();
-    place.check_oracle();
+    place.check_at_the_end();
 }
 
 /// Credentials in the configuration, the secret in a file; `replay`, `rejects`

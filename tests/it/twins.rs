@@ -35,10 +35,7 @@ fn finish(place: &Place, processes: [&mut Running; 2]) {
         process.signal("TERM").unwrap();
         assert_eq!(process.wait(LIMIT).unwrap(), 0, "{}", process.log());
     }
-    place.run_to_the_end();
-    place.check_conservation();
-    place.check_audit();
-    place.check_oracle();
+    place.check_at_the_end();
 }
 
 /// Two processes of one group; gives the second one's port for HTTP as well.

@@ -51,10 +51,7 @@ fn every_fault_of_every_request_of_a_commit_loses_and_doubles_nothing() {
     stop(running);
     // What was written is read without the proxy.
     place.program = place.program.clone().with_environment(&Minio::environment(&own));
-    place.run_to_the_end();
-    place.check_conservation();
-    place.check_audit();
-    place.check_oracle();
+    place.check_at_the_end();
 }
 
 /// The sum of a metric over its labels.
@@ -118,8 +115,5 @@ fn a_store_that_is_killed_and_comes_back_loses_and_doubles_nothing() {
     assert_eq!(generating.wait(LIMIT).unwrap(), 0, "{}", generating.log());
     place.wait_for_rows(3000);
     stop(running);
-    place.run_to_the_end();
-    place.check_conservation();
-    place.check_audit();
-    place.check_oracle();
+    place.check_at_the_end();
 }

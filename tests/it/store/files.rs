@@ -62,10 +62,7 @@ fn a_full_disk_is_told_and_nothing_is_lost_or_doubled() {
     let held = place.number("select count(*) from events").unwrap();
     assert!(held < 2500, "the disk was full too late: {held}");
     assert_eq!(generating.wait(LIMIT).unwrap(), 0, "{}", generating.log());
-    place.run_to_the_end();
-    place.check_conservation();
-    place.check_audit();
-    place.check_oracle();
+    place.check_at_the_end();
 }
 
 /// The largest file of a table.
