@@ -7,6 +7,7 @@ its catalog has to give. Times of the samples lie in 2026, where Shanghai is UTC
 import csv
 import json
 import sys
+from collections import namedtuple
 from datetime import datetime, timedelta, timezone
 from fractions import Fraction
 from pathlib import Path
@@ -114,30 +115,41 @@ def text(value):
     return f"{sign}{abs(scaled) // 10**12}.{abs(scaled) % 10**12:012d}"
 
 
-def figures(kind, measured, base, per):
-    """Value and n of what one window of one group holds."""
+# Of what kind, over which measure; of a ratio the denominator's measure, and per how many of it.
+Kpi = namedtuple("Kpi", "kind measure base per", defaults=(None, 1))
+
+
+def one(event):
+    """The weight of events that all weigh the same."""
+    return 1
+
+
+def sums(measured):
+    """Of values and weights, those that count: their products, weights, and number with a weight above 0."""
     counted = [(value, weight) for value, weight in measured if weight is not None]
     total = sum((value * weight for value, weight in counted), Fraction(0))
-    n = sum(1 for _, weight in counted if weight > 0)
+    weights = sum((weight for _, weight in counted), Fraction(0))
+    return total, weights, sum(1 for _, weight in counted if weight > 0)
+
+
+def figures(kind, measured, base, per):
+    """Value and n of what one window of one group holds."""
+    total, below, n = sums(measured)
     if kind == "count":
         return Fraction(n), n
     if kind == "sum":
         return total, n
     if kind == "ratio":
-        under = [(value, weight) for value, weight in base if weight is not None]
-        below = sum((value * weight for value, weight in under), Fraction(0))
-        n = sum(1 for _, weight in under if weight > 0)
-    else:
-        below = sum((weight for _, weight in counted), Fraction(0))
-        per = 100 if kind == "balance" else 1
+        below, _, n = sums(base)
+    if kind == "balance":
+        per = 100
     return (per * total / below if below else None), n
 
 
 def rows(events, void, dimensions, sets, windows, kpis):
     """Every row that the catalog has to give."""
-    for kpi, (kind, measure, *rest) in kpis.items():
-        base = rest[0] if rest else None
-        per = rest[1] if len(rest) > 1 else 1
+    for kpi, definition in kpis.items():
+        kind, measure, base, per = Kpi(*definition)
         read = [(e, v, w, False) for e, v, w in measure.read(events, void)]
         read += [(e, v, w, True) for e, v, w in base.read(events, void)] if base else []
         for name, window in windows.items():
@@ -157,10 +169,9 @@ def rows(events, void, dimensions, sets, windows, kpis):
                         yield [kpi, name, ",".join(grouped), *key, moment, text(value), n]
 
 
-def main(dimensions, sets, windows, kpis, more=()):
-    """Prints the golden numbers of the pack whose program this is; `more` are KPIs with sets of their own."""
+def main(dimensions, windows, series):
+    """Prints the golden numbers of the pack whose program this is; `series` are grouping sets and KPIs."""
     events, void = events_of(Path(sys.argv[0]).parent)
     out = csv.writer(sys.stdout, lineterminator="\n")
     out.writerow(["kpi", "window_name", "grouping_set", *dimensions, "window_end", "value", "n"])
-    every = [(sets, kpis), *more]
-    out.writerows(sorted(row for s, k in every for row in rows(events, void, dimensions, s, windows, k)))
+    out.writerows(sorted(row for s, k in series for row in rows(events, void, dimensions, s, windows, k)))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.append(str(Path(__file__).parent.parent))
-from exact_rows import All, Calendar, Measure, Rolling, kinds, main
+from exact_rows import All, Calendar, Measure, Rolling, kinds, main, one
 
 answered = kinds("rating", "survey_response")
 opened, sold = kinds("complaint_opened"), kinds("sale")
@@ -26,17 +26,12 @@ def dissatisfied(event):
     return None if score(event) is None else int(score(event) < 60)
 
 
-def one(event):
-    return Fraction(1)
-
-
 satisfaction, poor = Measure(score), Measure(dissatisfied)
 complaints = Measure(lambda e: 1 if opened(e) else None, one, first_per=lambda e: e.get("case_id"))
 units = Measure(lambda e: e.get("units") if sold(e) else None, one)
 hours, days = (lambda n: timedelta(hours=n)), (lambda n: timedelta(days=n))
 main(
     dimensions=["channel", "department", "product", "region"],
-    sets=[[], ["department"], ["channel", "department"], ["region"]],
     windows={
         "5m": Rolling(timedelta(minutes=5), timedelta(minutes=1)),
         "1h": Rolling(hours(1), timedelta(minutes=5)),
@@ -50,10 +45,12 @@ main(
         "year": Calendar(12),
         "all": All(),
     },
-    kpis={
-        "csat": ("mean", satisfaction),
-        "complaint_rate": ("ratio", complaints, units),
-        "response_count": ("count", satisfaction),
-        "dissatisfied_share": ("share", poor),
-    },
+    series=[
+        ([[], ["department"], ["channel", "department"], ["region"]], {
+            "csat": ("mean", satisfaction),
+            "complaint_rate": ("ratio", complaints, units),
+            "response_count": ("count", satisfaction),
+            "dissatisfied_share": ("share", poor),
+        }),
+    ],
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.append(str(Path(__file__).parent.parent))
-from exact_rows import All, Calendar, Measure, main
+from exact_rows import All, Calendar, Measure, main, one
 
 WEIGHTS = {"lost": 10, "damaged": 10, "wrong_day_late": 5, "reopened": 3, "late_pickup": 3, "traces": 3}
 
@@ -14,18 +14,15 @@ def failed(event):
     return event.get("failure_count") if event["kind"] == "service_failure" else None
 
 
-def one(event):
-    return 1
-
-
 failures = Measure(failed, one)
 points = Measure(failed, lambda event: WEIGHTS.get(event["failure_type"], 1))
 shipments = Measure(lambda event: event.get("units") if event["kind"] == "output" else None, one)
 windows = {"month": Calendar(1), "all": All()}
 main(
     dimensions=["department", "failure_type"],
-    sets=[[], ["department"]],
     windows=windows,
-    kpis={"failure_index": ("ratio", points, shipments, 1000)},
-    more=[([["failure_type"], [], ["department"]], {"failure_count": ("sum", failures), "failure_points": ("sum", points)})],
+    series=[
+        ([[], ["department"]], {"failure_index": ("ratio", points, shipments, 1000)}),
+        ([["failure_type"], [], ["department"]], {"failure_count": ("sum", failures), "failure_points": ("sum", points)}),
+    ],
 )

@@ -18,11 +18,12 @@ def of_answer(value):
 
 main(
     dimensions=["product"],
-    sets=[[], ["product"]],
     windows={"month": Calendar(1), "90d": Rolling(timedelta(days=90), timedelta(days=1)), "all": All()},
-    kpis={
-        "nps": ("balance", of_answer(lambda answer: int(answer >= 9) - int(answer <= 6))),
-        "promoter_share": ("share", of_answer(lambda answer: int(answer >= 9))),
-        "detractor_share": ("share", of_answer(lambda answer: int(answer <= 6))),
-    },
+    series=[
+        ([[], ["product"]], {
+            "nps": ("balance", of_answer(lambda answer: int(answer >= 9) - int(answer <= 6))),
+            "promoter_share": ("share", of_answer(lambda answer: int(answer >= 9))),
+            "detractor_share": ("share", of_answer(lambda answer: int(answer <= 6))),
+        }),
+    ],
 )

@@ -5,11 +5,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.append(str(Path(__file__).parent.parent))
-from exact_rows import All, Calendar, Measure, main
-
-
-def one(event):
-    return 1
+from exact_rows import All, Calendar, Measure, main, one
 
 
 def of(kind, field, times=1):
@@ -18,10 +14,11 @@ def of(kind, field, times=1):
 
 main(
     dimensions=["department", "product"],
-    sets=[[], ["department"], ["product"]],
     windows={"week": Calendar("week"), "month": Calendar(1), "all": All()},
-    kpis={
-        "defects_per_unit": ("ratio", of("defect", "defects"), of("output", "units")),
-        "dpmo": ("ratio", of("defect", "defects"), of("output", "units", 3), 1_000_000),
-    },
+    series=[
+        ([[], ["department"], ["product"]], {
+            "defects_per_unit": ("ratio", of("defect", "defects"), of("output", "units")),
+            "dpmo": ("ratio", of("defect", "defects"), of("output", "units", 3), 1_000_000),
+        }),
+    ],
 )

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use satisflow_testkit::{Finished, wait_for};
 
-use crate::place::{LIMIT, Place, brokers};
+use crate::place::{LIMIT, Place, brokers, scrape, value_of};
 
 /// Few series, so that an audit plans few statements.
 const CATALOG: &str = "version: 1
@@ -113,13 +113,9 @@ fn an_audit_of_a_range_compares_the_windows_that_end_in_it() {
 
 /// What the service says of its own audit: last run, rows, differences.
 fn own_audit(place: &Place) -> Option<(f64, f64, f64)> {
-    let got = reqwest::blocking::get(format!("http://127.0.0.1:{}/metrics", place.http)).ok()?.text().ok()?;
-    let value = |name: &str| {
-        let line = got.lines().find(|line| line.split(' ').next() == Some(name))?;
-        line.rsplit(' ').next()?.parse::<f64>().ok()
-    };
+    let got = scrape(place.http)?;
     let names = ["last_run_timestamp_seconds", "rows_total", "differences"];
-    let [last, rows, differences] = names.map(|name| value(&format!("satisflow_audit_{name}")));
+    let [last, rows, differences] = names.map(|name| value_of(&got, &format!("satisflow_audit_{name}")));
     Some((last?, rows?, differences?))
 }
 

@@ -2,11 +2,7 @@
 
 use expect_test::{Expect, expect};
 
-use crate::place::Place;
-
-fn offline(more: &str) -> Place {
-    Place::with("feedback", "127.0.0.1:1", more)
-}
+use crate::place::{Place, offline};
 
 fn check(place: &Place, arguments: &[&str], expected: Expect) {
     let done = place.program.run(arguments).unwrap();

@@ -2,7 +2,7 @@
 
 use satisflow_testkit::wait_for;
 
-use crate::place::{LIMIT, Place, brokers};
+use crate::place::{LIMIT, Place, brokers, publishes, scrape, value_of};
 
 #[test]
 fn a_stream_with_every_trouble_and_a_stop_in_the_middle_equals_the_oracle() {
@@ -63,11 +63,7 @@ fn a_second_process_of_the_group_changes_no_kpi() {
     place.wait_for_rows(3000);
     let stood_by = || first.log().contains("stands by").then_some(());
     wait_for("the first scorer stands by", LIMIT, stood_by).unwrap();
-    for process in [&mut first, &mut second] {
-        process.signal("TERM").unwrap();
-        assert_eq!(process.wait(LIMIT).unwrap(), 0, "{}", process.log());
-    }
-    place.check_at_the_end();
+    place.stop_and_check([&mut first, &mut second]);
 }
 
 #[test]
@@ -100,15 +96,9 @@ fn the_running_service_answers_sql_and_prometheus() {
     };
     wait_for("ready", LIMIT, || get("/readyz").filter(|(status, _)| *status == 200)).unwrap();
     place.wait_for_rows(800);
-    let metrics = wait_for("final KPIs in /metrics", LIMIT, || {
-        let complete = |text: &String| text.lines().any(|line| line == "satisflow_kpi_complete 1");
-        get("/metrics").map(|(_, text)| text).filter(|text| text.contains("state=\"final\"") && complete(text))
-    })
-    .unwrap();
-    let total = |name: &str| -> f64 {
-        let lines = metrics.lines().filter(|line| line.starts_with(name) && !line.starts_with('#'));
-        lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
-    };
+    let is_final = |text: &String| text.contains("state=\"final\"") && publishes(text);
+    let metrics = wait_for("final KPIs in /metrics", LIMIT, || scrape(place.http).filter(is_final)).unwrap();
+    let total = |name: &str| value_of(&metrics, name).unwrap();
     assert!((total("satisflow_polled_records_total") - 800.0).abs() < 0.5);
     assert!((total("satisflow_records_total") - 800.0).abs() < 0.5);
     let answer = reqwest::blocking::Client::new()

@@ -6,21 +6,16 @@ use crate::place::{LIMIT, Place, brokers};
 
 const FEW: &str = "time: data\nlate_panes: 2\nlimits: { identities_max: 50 }";
 
-fn metric(place: &Place, name: &str) -> Option<i64> {
-    let text = reqwest::blocking::get(format!("http://127.0.0.1:{}/metrics", place.http)).ok()?.text().ok()?;
-    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
-}
-
 #[test]
 fn with_few_ids_in_memory_and_a_restart_every_duplicate_and_conflict_is_known() {
     let place = Place::with("few", &brokers(), FEW);
     let mut generating = place.generate("few", 1500, &["--seed", "61", "--rate", "75", "--days", "5"]).unwrap();
     let mut first = place.program.start("first", &["run"]).unwrap();
     place.wait_for_rows(700);
-    let asked = || metric(&place, "satisflow_dedup_asked_ids_total").filter(|ids| *ids > 0);
+    let asked = || place.metric("satisflow_dedup_asked_ids_total").filter(|ids| *ids > 0.0);
     wait_for("ids asked of the lake", LIMIT, asked).unwrap();
-    let held = metric(&place, "satisflow_dedup_ids").unwrap();
-    assert!(held <= 50, "{held} ids held");
+    let held = place.metric("satisflow_dedup_ids").unwrap();
+    assert!(held <= 50.0, "{held} ids held");
     first.signal("TERM").unwrap();
     assert_eq!(first.wait(LIMIT).unwrap(), 0, "{}", first.log());
     let before = place.number("select count(*) from events").unwrap();

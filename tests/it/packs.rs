@@ -5,11 +5,7 @@ use std::process::Command;
 
 use satisflow_testkit::repository;
 
-use crate::place::Place;
-
-fn place() -> Place {
-    Place::with("packs", "127.0.0.1:1", "")
-}
+use crate::place::offline;
 
 fn packs() -> Vec<PathBuf> {
     let folders = std::fs::read_dir(repository().join("catalogs")).unwrap();
@@ -31,7 +27,7 @@ fn every_pack_gives_the_numbers_of_its_independent_program() {
         let committed = std::fs::read_to_string(pack.join("golden.csv")).unwrap();
         assert!(committed == golden(pack), "{}: golden.csv is not what golden.py gives", pack.display());
     }
-    let done = place().program.run(&["--log", "error", "packs", "test"]).unwrap();
+    let done = offline("").program.run(&["--log", "error", "packs", "test"]).unwrap();
     assert_eq!(done.code, 0, "{}{}", done.out, done.err);
     for pack in &packs {
         let rows = std::fs::read_to_string(pack.join("golden.csv")).unwrap().lines().count() - 1;
@@ -43,7 +39,7 @@ fn every_pack_gives_the_numbers_of_its_independent_program() {
 
 #[test]
 fn a_pack_of_ones_own_is_made_and_a_wrong_number_in_it_is_found() {
-    let place = place();
+    let place = offline("");
     let packs = |arguments: &[&str]| place.program.run(&[&["--log", "error", "packs"], arguments].concat()).unwrap();
     assert!(packs(&["list"]).out.contains("nps "), "{}", packs(&["list"]).out);
     assert_eq!(packs(&["init", "nps", "mine"]).code, 0);

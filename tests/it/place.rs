@@ -17,6 +17,28 @@ pub fn brokers() -> String {
     KAFKA.lock().unwrap().brokers()
 }
 
+/// A place of commands that need no broker.
+pub fn offline(more: &str) -> Place {
+    Place::with("feedback", "127.0.0.1:1", more)
+}
+
+/// What a service says to Prometheus; `None` while it does not answer.
+pub fn scrape(port: u16) -> Option<String> {
+    reqwest::blocking::get(format!("http://127.0.0.1:{port}/metrics")).ok()?.text().ok()
+}
+
+/// A metric of a scrape, summed over its labels; `None` if it has none.
+pub fn value_of(scrape: &str, name: &str) -> Option<f64> {
+    let of_name = |line: &&str| line.split(['{', ' ']).next() == Some(name);
+    let values = scrape.lines().filter(of_name).map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap());
+    values.reduce(|a, b| a + b)
+}
+
+/// Whether a service says of itself that it publishes KPIs and has caught up.
+pub fn publishes(scrape: &str) -> bool {
+    value_of(scrape, "satisflow_kpi_complete") == Some(1.0)
+}
+
 /// A folder of its own for one test.
 pub struct Place {
     pub folder: TempDir,
@@ -114,6 +136,20 @@ impl Place {
     pub fn run_to_the_end(&self) {
         let mut running = self.program.start("last", &["run", "--exit-at-end"]).unwrap();
         assert_eq!(running.wait(LIMIT).unwrap(), 0, "{}", running.log());
+    }
+
+    /// A metric of the service, summed over its labels.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        value_of(&scrape(self.http)?, name)
+    }
+
+    /// Stops the processes in order, then as [`Place::check_at_the_end`].
+    pub fn stop_and_check(&self, processes: [&mut Running; 2]) {
+        for process in processes {
+            process.signal("TERM").unwrap();
+            assert_eq!(process.wait(LIMIT).unwrap(), 0, "{}", process.log());
+        }
+        self.check_at_the_end();
     }
 
     /// Takes in what is left, and holds every table against the truth, the audit and the oracle.

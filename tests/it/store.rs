@@ -60,11 +60,7 @@ fn two_processes_on_one_lake_in_s3_lose_and_double_nothing() {
     wait_for("the second reads partitions", LIMIT, shares).unwrap();
     assert_eq!(generating.wait(LIMIT).unwrap(), 0, "{}", generating.log());
     place.wait_for_rows(2400);
-    for process in [&mut first, &mut second] {
-        process.signal("TERM").unwrap();
-        assert_eq!(process.wait(LIMIT).unwrap(), 0, "{}", process.log());
-    }
-    place.check_at_the_end();
+    place.stop_and_check([&mut first, &mut second]);
 }
 
 /// Credentials in the configuration, the secret in a file; `replay`, `rejects`

@@ -1,8 +1,8 @@
 //! Two processes of one group on one topic and lake.
 
-use satisflow_testkit::{Guest, Running, free_port, wait_for};
+use satisflow_testkit::{Guest, free_port, wait_for};
 
-use crate::place::{LIMIT, Place, brokers};
+use crate::place::{self, LIMIT, Place, brokers, scrape};
 
 #[test]
 fn a_process_stopped_past_its_session_is_fenced_and_goes_on() {
@@ -26,16 +26,7 @@ fn a_process_stopped_past_its_session_is_fenced_and_goes_on() {
     wait_for("the first process is fenced", LIMIT, fenced).unwrap();
     assert_eq!(generating.wait(LIMIT).unwrap(), 0, "{}", generating.log());
     place.wait_for_rows(6000);
-    finish(&place, [&mut first, &mut second]);
-}
-
-/// Stops both, takes in what is left, and holds the tables against the truth.
-fn finish(place: &Place, processes: [&mut Running; 2]) {
-    for process in processes {
-        process.signal("TERM").unwrap();
-        assert_eq!(process.wait(LIMIT).unwrap(), 0, "{}", process.log());
-    }
-    place.check_at_the_end();
+    place.stop_and_check([&mut first, &mut second]);
 }
 
 /// Two processes of one group; gives the second one's port for HTTP as well.
@@ -72,14 +63,11 @@ fn twenty_rebalances_under_load_lose_and_double_nothing() {
     }
     generating.signal("TERM").unwrap();
     assert_eq!(generating.wait(LIMIT).unwrap(), 0, "{}", generating.log());
-    finish(&place, [&mut first, &mut second]);
+    place.stop_and_check([&mut first, &mut second]);
 }
 
-/// Whether a process says of itself that it publishes.
 fn publishes(port: u16) -> bool {
-    let metrics = reqwest::blocking::get(format!("http://127.0.0.1:{port}/metrics"));
-    metrics
-        .is_ok_and(|answer| answer.text().is_ok_and(|text| text.lines().any(|line| line == "satisflow_kpi_complete 1")))
+    scrape(port).is_some_and(|text| place::publishes(&text))
 }
 
 #[test]
@@ -112,5 +100,5 @@ fn a_standby_publishes_when_the_scorer_is_killed_or_stopped() {
     first.signal("KILL").unwrap();
     wait_for("the second publishes again", LIMIT, || publishes(second_port).then_some(())).unwrap();
     let mut third = place.program.start("third", &["run"]).unwrap();
-    finish(&place, [&mut second, &mut third]);
+    place.stop_and_check([&mut second, &mut third]);
 }

@@ -47,6 +47,11 @@ impl IdFilter {
         self.generations.iter().any(|generation| generation.may_contain(id))
     }
 
+    /// Whether nothing was ever added.
+    pub fn is_empty(&self) -> bool {
+        self.generations.is_empty()
+    }
+
     /// Memory taken, bytes.
     pub fn bytes(&self) -> usize {
         self.generations.iter().map(|generation| generation.blocks.len() * BLOCK_BITS / 8).sum()

@@ -129,6 +129,9 @@ impl Collector {
     /// What memory does not tell of a batch of records.
     fn questions(&self, decoded: &[(Record<'_>, Decoded<'_>)]) -> Questions {
         let mut questions = Questions::new();
+        if self.dedup.holds_every_id() {
+            return questions;
+        }
         for (record, event) in decoded {
             let Some(Ok(event)) = event else { continue };
             let key = (record.topic.to_owned(), record.partition);

@@ -92,6 +92,11 @@ impl Dedup {
         self.partitions.remove(&(topic.to_owned(), partition));
     }
 
+    /// Whether the lake need not be asked for anything.
+    pub(crate) fn holds_every_id(&self) -> bool {
+        self.partitions.values().all(|ids| ids.beyond.is_empty())
+    }
+
     /// Whether only the lake can tell what an id is.
     pub(crate) fn must_ask(&self, key: &Key, identity: u128) -> bool {
         self.partitions.get(key).is_some_and(|ids| ids.held(identity).is_none() && ids.beyond.may_contain(identity))

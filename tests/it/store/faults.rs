@@ -54,13 +54,6 @@ fn every_fault_of_every_request_of_a_commit_loses_and_doubles_nothing() {
     place.check_at_the_end();
 }
 
-/// The sum of a metric over its labels.
-fn metric(place: &Place, name: &str) -> Option<f64> {
-    let text = reqwest::blocking::get(format!("http://127.0.0.1:{}/metrics", place.http)).ok()?.text().ok()?;
-    let values = text.lines().filter(|line| line.starts_with(name)).filter_map(|line| line.rsplit(' ').next());
-    values.map(|value| value.parse::<f64>().ok()).sum()
-}
-
 /// 60 MB are waiting in Kafka, and at most 2 MB of them are taken in while the
 /// store refuses every write.
 #[test]
@@ -80,17 +73,17 @@ fn a_store_that_refuses_writes_presses_back_to_kafka_and_memory_stays_bounded() 
     let filled = |event: String| event.replacen('{', &format!("{{{}", " ".repeat(800)), 1);
     let records: Vec<String> = events("more", RECORDS).into_iter().map(filled).collect();
     records.chunks(5000).for_each(|some| writer.write(1, some).unwrap());
-    let paused = || metric(&place, "satisflow_kafka_paused").filter(|paused| *paused > 0.0);
+    let paused = || place.metric("satisflow_kafka_paused").filter(|paused| *paused > 0.0);
     wait_for("partitions are paused", LIMIT, paused).unwrap_or_else(|error| panic!("{error}\n{}", running.log()));
     // Refusals go on, and nothing more is taken.
     let hits = proxy.hits();
     wait_for("more refusals", LIMIT, || (proxy.hits() >= hits + 3).then_some(())).unwrap();
-    let held = metric(&place, "satisflow_kafka_held_bytes").unwrap();
+    let held = place.metric("satisflow_kafka_held_bytes").unwrap();
     let grown = resident_bytes(running.id()).saturating_sub(before);
     eprintln!("{held} bytes held, {grown} bytes more in memory, {hits} refusals");
     assert!(held < 8e6, "{held} bytes are held");
     assert!(grown < 150 << 20, "{grown} bytes more");
-    assert!(metric(&place, "satisflow_polled_records_total").unwrap() < 40_000.0, "nothing was held back");
+    assert!(place.metric("satisflow_polled_records_total").unwrap() < 40_000.0, "nothing was held back");
     proxy.clear();
     let all = i64::try_from(RECORDS + 100).unwrap();
     wait_for("all rows", LIMIT, || place.number("select count(*) from events").filter(|n| *n == all))
@@ -109,7 +102,7 @@ fn a_store_that_is_killed_and_comes_back_loses_and_doubles_nothing() {
     let running = place.program.start("run", &["run"]).unwrap();
     place.wait_for_rows(200);
     minio.kill().unwrap();
-    let lag = || metric(&place, "satisflow_pending_rows").filter(|rows| *rows > 0.0);
+    let lag = || place.metric("satisflow_pending_rows").filter(|rows| *rows > 0.0);
     wait_for("rows wait for the store", LIMIT, lag).unwrap_or_else(|error| panic!("{error}\n{}", running.log()));
     minio.launch().unwrap();
     assert_eq!(generating.wait(LIMIT).unwrap(), 0, "{}", generating.log());

@@ -202,10 +202,7 @@ async fn counts_taken_across_commits_never_fall_and_never_double() {
 #[tokio::test]
 async fn compaction_checkpoint_and_vacuum_disturb_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let lake = open(&folder).await;
-    for round in 0..6 {
-        lake.commit_records(commit(&format!("{round};"), 0, round * 4, round * 4 + 4)).await.unwrap();
-    }
+    let lake = open_with_six_commits(&folder).await;
     let before = lake.records_version().await.unwrap();
     let done = lake.compact(NonZeroU64::new(1 << 20).unwrap()).await.unwrap();
     assert!(done.files_removed > done.files_added && done.files_added > 0, "{done:?}");
@@ -221,14 +218,20 @@ async fn compaction_checkpoint_and_vacuum_disturb_nothing() {
     assert_eq!(early.iter().map(RecordBatch::num_rows).sum::<usize>(), 8);
 }
 
+/// A lake of 24 records in six commits.
+async fn open_with_six_commits(folder: &tempfile::TempDir) -> Lake {
+    let lake = open(folder).await;
+    for round in 0..6 {
+        lake.commit_records(commit(&format!("{round};"), 0, round * 4, round * 4 + 4)).await.unwrap();
+    }
+    lake
+}
+
 /// The log's own check would let both through, and every row would be there twice.
 #[tokio::test]
 async fn a_compaction_that_stood_still_while_another_went_through_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let lake = open(&folder).await;
-    for round in 0..6 {
-        lake.commit_records(commit(&format!("{round};"), 0, round * 4, round * 4 + 4)).await.unwrap();
-    }
+    let lake = open_with_six_commits(&folder).await;
     let target = NonZeroU64::new(1 << 20).unwrap();
     let stopped = lake.begin_compaction().await.unwrap();
     let other = open(&folder).await;

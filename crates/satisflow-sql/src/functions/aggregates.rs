@@ -5,6 +5,7 @@ use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, Field, FieldRef
 use datafusion::common::{Result, ScalarValue, exec_datafusion_err, exec_err, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
+use satisflow_kpi::divide_half_even;
 
 /// Digits behind the point of arguments and means.
 const SCALE: i8 = 12;
@@ -77,7 +78,7 @@ impl Kind {
 
     fn value(self, [first, second, third]: [i256; SUMS]) -> Result<ScalarValue> {
         let decimal = |numerator: Option<i256>| {
-            let quotient = numerator.and_then(|numerator| half_even(numerator, first)).and_then(i256::to_i128);
+            let quotient = numerator.and_then(|numerator| divide_half_even(numerator, first));
             Ok(ScalarValue::Decimal128(Some(quotient.ok_or_else(|| self.overflow())?), 38, SCALE))
         };
         match self {
@@ -92,16 +93,6 @@ impl Kind {
             }
         }
     }
-}
-
-/// A quotient by a positive number, rounded half to even.
-fn half_even(numerator: i256, denominator: i256) -> Option<i256> {
-    let (quotient, rest) = (numerator.checked_div(denominator)?, numerator.checked_rem(denominator)?);
-    let twice = rest.checked_abs()?.checked_mul(i256::from_i128(2))?;
-    let is_odd = quotient.checked_rem(i256::from_i128(2))? != i256::ZERO;
-    let away = twice > denominator || (twice == denominator && is_odd);
-    let step = if numerator < i256::ZERO { i256::MINUS_ONE } else { i256::ONE };
-    if away { quotient.checked_add(step) } else { Some(quotient) }
 }
 
 impl AggregateUDFImpl for Statistic {
