@@ -9,9 +9,12 @@ use satisflow_document::{Document, Problems};
 use satisflow_kpi::{CalendarUnit, Definition, Metric, Plan, Window, WindowSpan};
 
 use crate::fingerprint::{Parts, fingerprint};
+use crate::index::Index;
 use crate::macros::{self, ScaleBounds};
-use crate::raw::{RawCalendarUnit, RawCatalog, RawMeasure, RawMetric, RawWindow};
+use crate::raw::{RawCalendarUnit, RawCatalog, RawIndex, RawMeasure, RawMetric, RawWindow};
 use crate::resolved::{Catalog, Dimension, Measure, MetricDefinition};
+
+mod index;
 
 const ZONE_DEFAULT: &str = "Asia/Shanghai";
 const N_MIN_DEFAULT: u32 = 30;
@@ -164,11 +167,21 @@ fn measures(raw: &RawCatalog, scales: &[ScaleBounds], checker: &mut Checker<'_>)
         let weight = measure.weight.as_deref().map_or("1".to_owned(), |sql| text("weight", sql));
         let first_per = measure.first_per.as_deref().map(|sql| text("first_per", sql));
         unknown_kinds(&pointer, measure, checker);
+        let index = measure.index.as_ref().and_then(|raw| index_of(&pointer, measure, raw, checker));
+        let value = index.as_ref().map_or(value, Index::sql);
         let filter = condition(&[("kind", &measure.kinds), ("topic", &measure.topics)], filter);
         let topics = measure.topics.iter().map(|topic| topic.as_str().into()).collect();
-        Measure { name: name.as_str().into(), filter, value, weight, first_per, topics }
+        Measure { name: name.as_str().into(), filter, value, index, weight, first_per, topics }
     };
     raw.measures.iter().map(of).collect()
+}
+
+fn index_of(pointer: &str, measure: &RawMeasure, raw: &RawIndex, checker: &mut Checker<'_>) -> Option<Index> {
+    let at = format!("{pointer}/index");
+    if measure.value.is_some() {
+        checker.problem(&at, "a measure has a `value` or an `index`, not both".to_owned(), "leave `value` out");
+    }
+    index::index(&at, raw, checker)
 }
 
 fn unknown_kinds(pointer: &str, measure: &RawMeasure, checker: &mut Checker<'_>) {

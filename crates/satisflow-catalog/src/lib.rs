@@ -9,12 +9,14 @@
 mod check;
 mod evaluate;
 mod fingerprint;
+mod index;
 mod load;
 mod macros;
 mod raw;
 mod resolved;
 
 pub use evaluate::{EvaluateError, Evaluator};
+pub use index::Index;
 pub use macros::ScaleBounds;
 pub use raw::RawCatalog;
 pub use resolved::{Catalog, Dimension, Measure, MetricDefinition};

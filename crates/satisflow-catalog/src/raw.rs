@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use satisflow_document::Decimal;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -85,6 +86,9 @@ pub struct RawMeasure {
     /// SQL expression of the value, at most 4 decimals; default 1. NULL is not counted.
     #[serde(default)]
     pub value: Option<String>,
+    /// The value from 0 to 100 that the event's `answers` reach of an index tree, in place of `value`.
+    #[serde(default)]
+    pub index: Option<RawIndex>,
     /// SQL expression of the weight, at most 6 decimals, at least 0; default 1.
     #[serde(default)]
     pub weight: Option<String>,
@@ -92,6 +96,47 @@ pub struct RawMeasure {
     /// event time, then event id.
     #[serde(default)]
     pub first_per: Option<String>,
+}
+
+/// An index tree over `answers`: the weighted share of the best, in points from 0 to 100.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawIndex {
+    /// Item of `answers` (or name of a group of items) to its part of the tree.
+    pub items: BTreeMap<String, RawItem>,
+    /// Least share of all weight that has to be answered; less is not counted. Default 0.7.
+    #[serde(default)]
+    pub answered_min: Option<Decimal>,
+    /// What the weights of `items` sum to; default 1 or 100.
+    #[serde(default)]
+    pub total: Option<Decimal>,
+}
+
+/// A part of an index tree: `min` and `max`, or `levels`, or `items`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawItem {
+    /// Its weight, above 0, at most 6 decimals; inside a group its share of the group.
+    pub weight: Decimal,
+    /// The worst answer, a number of at most 4 decimals.
+    #[serde(default)]
+    pub min: Option<Decimal>,
+    /// The best answer.
+    #[serde(default)]
+    pub max: Option<Decimal>,
+    /// Answer to what it gives, from 0 to 1.
+    #[serde(default)]
+    pub levels: Option<BTreeMap<String, Decimal>>,
+    /// The items of a group; their weights sum to 1.
+    #[serde(default)]
+    pub items: Option<BTreeMap<String, RawItem>>,
+}
+
+impl RawItem {
+    /// Whether nothing is said of answers to itself.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.min.is_none() && self.max.is_none() && self.levels.is_none()
+    }
 }
 
 /// What metrics use that do not say otherwise.

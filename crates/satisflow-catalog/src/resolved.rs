@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use satisflow_kpi::{Metric, Plan, Window};
 
+use crate::index::Index;
+
 /// A dimension: rows are grouped by the text of an expression.
 #[derive(Debug, Clone)]
 pub struct Dimension {
@@ -20,8 +22,10 @@ pub struct Measure {
     pub name: Arc<str>,
     /// Condition on an event, kinds included; `true` for all.
     pub filter: String,
-    /// The value.
+    /// The value; of an index what says the same as SQL.
     pub value: String,
+    /// The index tree that gives the value.
+    pub index: Option<Index>,
     /// The weight.
     pub weight: String,
     /// The key of which only the first event counts.

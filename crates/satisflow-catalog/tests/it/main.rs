@@ -1,0 +1,4 @@
+//! Catalogs as they are read, and what their expressions make of events.
+
+mod indexes;
+mod support;
