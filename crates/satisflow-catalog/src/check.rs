@@ -171,7 +171,8 @@ fn measures(raw: &RawCatalog, scales: &[ScaleBounds], checker: &mut Checker<'_>)
         let value = index.as_ref().map_or(value, Index::sql);
         let filter = condition(&[("kind", &measure.kinds), ("topic", &measure.topics)], filter);
         let topics = measure.topics.iter().map(|topic| topic.as_str().into()).collect();
-        Measure { name: name.as_str().into(), filter, value, index, weight, first_per, topics }
+        let per_answer = measure.per_answer;
+        Measure { name: name.as_str().into(), filter, value, index, weight, first_per, per_answer, topics }
     };
     raw.measures.iter().map(of).collect()
 }
@@ -180,6 +181,10 @@ fn index_of(pointer: &str, measure: &RawMeasure, raw: &RawIndex, checker: &mut C
     let at = format!("{pointer}/index");
     if measure.value.is_some() {
         checker.problem(&at, "a measure has a `value` or an `index`, not both".to_owned(), "leave `value` out");
+    }
+    if measure.per_answer {
+        let message = "an index reads all answers of an event, and `per_answer` each by itself".to_owned();
+        checker.problem(&at, message, "leave one of them out");
     }
     index::index(&at, raw, checker)
 }

@@ -30,6 +30,7 @@ pub(crate) fn fingerprint(parts: &Parts<'_>) -> String {
     ];
     for m in &parts.measures {
         lines.push(format!("measure {:?} {:?} {:?} {:?}", m.filter, m.value, m.weight, m.first_per));
+        lines.extend(m.per_answer.then(|| "per answer".to_owned()));
     }
     lines.extend(parts.windows.iter().map(|window| format!("window {} {}", window.name, span_text(&window.span))));
     for set in &parts.grouping_sets {

@@ -6,6 +6,7 @@
 //!   with macros expanded, is what the audit runs.
 //! - Every problem is reported with its line, all of them at once.
 
+mod answers;
 mod check;
 mod evaluate;
 mod fingerprint;
@@ -15,7 +16,8 @@ mod macros;
 mod raw;
 mod resolved;
 
-pub use evaluate::{EvaluateError, Evaluator};
+pub use answers::ID_SEPARATOR;
+pub use evaluate::{EvaluateError, Evaluator, Measured};
 pub use index::Index;
 pub use macros::ScaleBounds;
 pub use raw::RawCatalog;

@@ -80,6 +80,11 @@ pub struct RawMeasure {
     /// Windows of its KPIs close when these are complete, whatever the others do.
     #[serde(default)]
     pub topics: Vec<String>,
+    /// `true`: it reads each entry of an event's `answers` by itself, whose item and text
+    /// are the columns `item` and `answer`.
+    #[serde(default)]
+    #[schemars(extend("default" = false))]
+    pub per_answer: bool,
     /// SQL condition that an event must meet.
     #[serde(default)]
     pub filter: Option<String>,

@@ -22,14 +22,16 @@ pub struct Measure {
     pub name: Arc<str>,
     /// Condition on an event, kinds included; `true` for all.
     pub filter: String,
-    /// The value; of an index what says the same as SQL.
+    /// The value, a number; of an index what says the same as SQL.
     pub value: String,
     /// The index tree that gives the value.
     pub index: Option<Index>,
-    /// The weight.
+    /// The weight, a number.
     pub weight: String,
     /// The key of which only the first event counts.
     pub first_per: Option<String>,
+    /// Whether it reads each answer of an event, not the event.
+    pub per_answer: bool,
     /// Topics it reads; none: all.
     pub topics: Vec<Arc<str>>,
 }
@@ -64,6 +66,11 @@ impl Catalog {
     /// Names of the dimensions, which are columns of `kpis`.
     pub fn dimension_names(&self) -> Vec<Arc<str>> {
         self.dimensions.iter().map(|d| Arc::clone(&d.name)).collect()
+    }
+
+    /// Whether any measure reads each answer.
+    pub fn reads_answers(&self) -> bool {
+        self.measures.iter().any(|measure| measure.per_answer)
     }
 
     /// The window of an index of the plan.

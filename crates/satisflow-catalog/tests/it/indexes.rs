@@ -6,6 +6,7 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Decimal128Type;
 use datafusion::prelude::SessionContext;
 use satisflow_catalog::{Catalog, Evaluator};
+use satisflow_kpi::Sign;
 
 use crate::support::{answered, catalog, problems};
 
@@ -19,8 +20,10 @@ fn event<'a>(answers: &[(&'a str, &'a str)]) -> BTreeMap<&'a str, &'a str> {
 
 /// The index of each event as the engine reads it, 4 decimals.
 fn engine(catalog: &Catalog, events: &RecordBatch) -> Vec<Option<i128>> {
-    let batch = Evaluator::new(catalog).unwrap().evaluate(events).unwrap();
-    let values = &batch.measures[0].value;
+    let signs = vec![Sign::Count; events.num_rows()];
+    let evaluator = Evaluator::new(catalog).unwrap();
+    let measured = evaluator.measure(events, &signs).unwrap().next().unwrap();
+    let values = &measured.batch.measures[0].value;
     (0..events.num_rows()).map(|row| values.is_valid(row).then(|| values.value(row))).collect()
 }
 

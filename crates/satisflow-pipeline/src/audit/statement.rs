@@ -126,15 +126,29 @@ FROM expected e FULL OUTER JOIN current p ON e.window_end = p.window_end{same}",
         FROM (SELECT *, CAST(w * x AS DECIMAL(60,10)) AS wx, CAST(w * w AS DECIMAL(50,12)) AS ww,
                      CAST(CAST(w * w AS DECIMAL(40,12)) * x AS DECIMAL(70,16)) AS wwx,
                      CAST(CAST(w * w AS DECIMAL(40,12)) * CAST(x * x AS DECIMAL(36,8)) AS DECIMAL(76,20)) AS wwxx
-              FROM (SELECT {dimensions}event_time, event_id, source, counting, {key} AS k,
-                           CAST({weight} AS DECIMAL(18,6)) AS w, CAST({value} AS DECIMAL(18,4)) AS x
-                    FROM resolved WHERE {filter}) AS r
+              FROM (SELECT {dimensions}event_time, {id} AS event_id, source, counting, {key} AS k,
+                           CAST(({weight}) AS DECIMAL(18,6)) AS w, CAST(({value}) AS DECIMAL(18,4)) AS x
+                    FROM {rows} WHERE {filter}) AS r
               WHERE w IS NOT NULL AND x IS NOT NULL{keyed}) AS m) AS f",
             columns = columns.join(", "),
-            weight = numeric(&measure.weight),
-            value = numeric(&measure.value),
+            weight = measure.weight,
+            value = measure.value,
             filter = measure.filter,
+            rows = self.rows(measure.per_answer),
+            id = if measure.per_answer { ANSWER_ID } else { "event_id" },
         )
+    }
+
+    /// The resolved events, or each of their answers.
+    pub(super) fn rows(&self, per_answer: bool) -> &'static str {
+        match (per_answer, self.catalog.reads_answers()) {
+            (false, false) => "resolved",
+            (false, true) => "(SELECT *, CAST(NULL AS VARCHAR) AS answer FROM resolved)",
+            (true, _) => {
+                "(SELECT * EXCEPT (item), unnest(map_keys(answers)) AS item, unnest(map_values(answers)) AS answer \
+                 FROM resolved WHERE answers IS NOT NULL)"
+            }
+        }
     }
 
     /// Ends up to here are published.
@@ -152,13 +166,8 @@ FROM expected e FULL OUTER JOIN current p ON e.window_end = p.window_end{same}",
     }
 }
 
-/// A condition counts as 1 or 0.
-fn numeric(sql: &str) -> String {
-    let comparison = [" < ", " > ", " = ", " <= ", " >= ", " <> "].iter().any(|op| sql.contains(op));
-    let lower = sql.trim_start().to_ascii_lowercase();
-    let is_case = lower.starts_with("case");
-    if comparison && !is_case { format!("CAST(({sql}) AS INT)") } else { format!("({sql})") }
-}
+/// Orders answers of equal times as [`satisflow_catalog::ID_SEPARATOR`] says.
+const ANSWER_ID: &str = "event_id || chr(31) || item";
 
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
