@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use satisflow_document::{Document, Problems};
-use satisflow_kpi::{CalendarUnit, Definition, Metric, Plan, Window, WindowSpan};
+use satisflow_kpi::{CalendarUnit, Definition, Kept, Metric, Plan, Window, WindowSpan};
 
 use crate::fingerprint::{Parts, fingerprint};
 use crate::index::Index;
@@ -15,6 +15,7 @@ use crate::raw::{RawCalendarUnit, RawCatalog, RawIndex, RawMeasure, RawMetric, R
 use crate::resolved::{Catalog, Dimension, Measure, MetricDefinition};
 
 mod index;
+mod keyed;
 
 const ZONE_DEFAULT: &str = "Asia/Shanghai";
 const N_MIN_DEFAULT: u32 = 30;
@@ -52,6 +53,7 @@ pub(crate) fn resolve(
             dimensions: dimensions.iter().map(|d| Arc::clone(&d.name)).collect(),
             windows,
             measures: measures.len(),
+            kept: kept(&measures),
             ..Plan::default()
         },
         dimensions,
@@ -62,6 +64,10 @@ pub(crate) fn resolve(
         add_metric(&mut catalog, raw, name, metric, &mut checker);
     }
     catalog
+}
+
+fn kept(measures: &[Measure]) -> BTreeMap<usize, Kept> {
+    measures.iter().enumerate().filter_map(|(index, m)| Some((index, m.keyed.as_ref()?.kept))).collect()
 }
 
 fn dimensions(raw: &RawCatalog, checker: &mut Checker<'_>) -> Vec<Dimension> {
@@ -165,14 +171,17 @@ fn measures(raw: &RawCatalog, scales: &[ScaleBounds], checker: &mut Checker<'_>)
         let filter = measure.filter.as_deref().map(|sql| text("filter", sql));
         let value = measure.value.as_deref().map_or("1".to_owned(), |sql| text("value", sql));
         let weight = measure.weight.as_deref().map_or("1".to_owned(), |sql| text("weight", sql));
-        let first_per = measure.first_per.as_deref().map(|sql| text("first_per", sql));
+        let key = keyed::raw(measure).map(|(field, by)| (field, by, text(&format!("{field}/key"), by.key())));
+        let keyed = key
+            .map(|(field, by, key)| keyed::keyed(&format!("{pointer}/{field}"), by, key, raw.zone.as_deref(), checker));
+        keyed::both(&pointer, measure, checker);
         unknown_kinds(&pointer, measure, checker);
         let index = measure.index.as_ref().and_then(|raw| index_of(&pointer, measure, raw, checker));
         let value = index.as_ref().map_or(value, Index::sql);
         let filter = condition(&[("kind", &measure.kinds), ("topic", &measure.topics)], filter);
         let topics = measure.topics.iter().map(|topic| topic.as_str().into()).collect();
         let per_answer = measure.per_answer;
-        Measure { name: name.as_str().into(), filter, value, index, weight, first_per, per_answer, topics }
+        Measure { name: name.as_str().into(), filter, value, index, weight, keyed, per_answer, topics }
     };
     raw.measures.iter().map(of).collect()
 }

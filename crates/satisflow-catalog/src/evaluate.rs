@@ -104,7 +104,7 @@ struct PlannedMeasure {
     filter: usize,
     value: usize,
     weight: usize,
-    first_per: Option<usize>,
+    key: Option<usize>,
     reads: Reads,
 }
 
@@ -250,8 +250,9 @@ pub(crate) fn check(document: &Document, raw: &RawCatalog, catalog: &mut Catalog
                 *sql = format!("CAST(({sql}) AS INT)");
             }
         }
-        if let Some(key) = &measure.first_per {
-            plan(at("first_per"), key, Yields::Text, reads);
+        if let Some(keyed) = &measure.keyed {
+            let field = if raw.first_per.is_some() { "first_per/key" } else { "last_per/key" };
+            plan(at(field), &keyed.key, Yields::Text, reads);
         }
     }
 }
@@ -283,12 +284,12 @@ impl Evaluator {
         let mut measures = Vec::new();
         for measure in &catalog.measures {
             let reads = Reads::of(measure);
-            let key = measure.first_per.as_ref();
+            let keyed = measure.keyed.as_ref();
             measures.push(PlannedMeasure {
                 filter: plan(&measure.filter, Yields::Condition, reads, None)?,
                 value: plan(&measure.value, Yields::VALUE, reads, measure.index.as_ref())?,
                 weight: plan(&measure.weight, Yields::WEIGHT, reads, None)?,
-                first_per: key.map(|key| plan(key, Yields::Text, reads, None)).transpose()?,
+                key: keyed.map(|keyed| plan(&keyed.key, Yields::Text, reads, None)).transpose()?,
                 reads,
             });
         }
@@ -303,7 +304,7 @@ impl Evaluator {
     /// Expressions that rows of a sort need, by index.
     fn needed(&self, reads: Reads) -> BTreeSet<usize> {
         let measures = self.measures.iter().filter(|measure| measure.reads == reads);
-        let of_measures = measures.flat_map(|m| [m.filter, m.value, m.weight].into_iter().chain(m.first_per));
+        let of_measures = measures.flat_map(|m| [m.filter, m.value, m.weight].into_iter().chain(m.key));
         of_measures.chain(self.dimensions.iter().copied()).collect()
     }
 
@@ -339,7 +340,7 @@ impl Evaluator {
         let of_events = Measured { batch: self.batch(&of_events, Reads::Events)?, signs: events_signs };
         let answers = Answers::of(events, used).map_err(|error| failed("answers", error.into()))?;
         let mut batch = self.batch(&answers.rows, Reads::Answers)?;
-        if self.measures.iter().any(|m| m.reads == Reads::Answers && m.first_per.is_some()) {
+        if self.measures.iter().any(|m| m.reads == Reads::Answers && m.key.is_some()) {
             batch.event_id = answers.ids(&batch.event_id);
         }
         let signs = answers.events.iter().map(|event| signs[*event]).collect();
@@ -360,7 +361,7 @@ impl Evaluator {
             selected: run[&m.filter].as_boolean().clone(),
             value: number(m.value),
             weight: number(m.weight),
-            key: m.first_per.map(text),
+            key: m.key.map(text),
         };
         let inputs = self.measures.iter().map(|m| if m.reads == reads { measure(m) } else { none(m, rows.num_rows()) });
         Ok(Batch {
@@ -379,7 +380,7 @@ fn none(measure: &PlannedMeasure, rows: usize) -> MeasureInput {
         selected: BooleanArray::new_null(rows),
         value: Decimal128Array::new_null(rows),
         weight: Decimal128Array::new_null(rows),
-        key: measure.first_per.map(|_| StringArray::new_null(rows)),
+        key: measure.key.map(|_| StringArray::new_null(rows)),
     }
 }
 

@@ -21,7 +21,7 @@ pub use evaluate::{EvaluateError, Evaluator, Measured};
 pub use index::Index;
 pub use macros::ScaleBounds;
 pub use raw::RawCatalog;
-pub use resolved::{Catalog, Dimension, Measure, MetricDefinition};
+pub use resolved::{Catalog, Dimension, KeyedBy, Measure, MetricDefinition};
 
 /// The catalog that serves when the configuration names none.
 pub const CORE: &str = include_str!("../../../catalogs/core/catalog.yaml");

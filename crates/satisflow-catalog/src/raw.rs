@@ -98,9 +98,39 @@ pub struct RawMeasure {
     #[serde(default)]
     pub weight: Option<String>,
     /// SQL expression of a key: only the first event of each key counts, by
-    /// event time, then event id.
+    /// event time, then event id. Or the first few of each key and period.
     #[serde(default)]
-    pub first_per: Option<String>,
+    pub first_per: Option<RawKeyed>,
+    /// The same with the last event of each key, or the last few.
+    #[serde(default)]
+    pub last_per: Option<RawKeyed>,
+}
+
+/// Of which events the first, or the last, count.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum RawKeyed {
+    /// SQL expression of the key, of which one event counts.
+    Key(String),
+    /// The key, and how many count.
+    Few(RawFew),
+}
+
+/// How many events of a key count.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawFew {
+    /// SQL expression of the key.
+    pub key: String,
+    /// Events that count; default 1.
+    #[serde(default)]
+    pub n: Option<u32>,
+    /// They count anew in each period of the civil calendar; default: once for all.
+    #[serde(default)]
+    pub period: Option<RawCalendarUnit>,
+    /// IANA zone of the period; default the catalog's.
+    #[serde(default)]
+    pub zone: Option<String>,
 }
 
 /// An index tree over `answers`: the weighted share of the best, in points from 0 to 100.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use satisflow_kpi::{Metric, Plan, Window};
+use satisflow_kpi::{Kept, Metric, Plan, Window};
 
 use crate::index::Index;
 
@@ -28,12 +28,21 @@ pub struct Measure {
     pub index: Option<Index>,
     /// The weight, a number.
     pub weight: String,
-    /// The key of which only the first event counts.
-    pub first_per: Option<String>,
+    /// The key of which only some events count, and which.
+    pub keyed: Option<KeyedBy>,
     /// Whether it reads each answer of an event, not the event.
     pub per_answer: bool,
     /// Topics it reads; none: all.
     pub topics: Vec<Arc<str>>,
+}
+
+/// Of the events of a key only some count.
+#[derive(Debug, Clone)]
+pub struct KeyedBy {
+    /// The key, a period in it.
+    pub key: String,
+    /// Which count.
+    pub kept: Kept,
 }
 
 /// A KPI as documentation and metrics show it.

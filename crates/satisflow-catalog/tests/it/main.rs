@@ -3,4 +3,5 @@
 
 mod answers;
 mod indexes;
+mod keyed;
 mod support;

@@ -1,7 +1,7 @@
 //! The comparison of one KPI, window and grouping set as one SQL statement.
 
 use satisflow_catalog::Measure;
-use satisflow_kpi::{Definition, Metric, WindowSpan};
+use satisflow_kpi::{Definition, Kept, Metric, WindowSpan};
 
 use super::ends::{changes, enter_end};
 use super::{Audit, Ends, Published, Series};
@@ -103,14 +103,11 @@ FROM expected e FULL OUTER JOIN current p ON e.window_end = p.window_end{same}",
     fn measure(&self, measure: &Measure, set: &[usize], base: bool) -> String {
         let dimensions: String = set.iter().map(|d| format!("{}, ", self.dimension(*d))).collect();
         let names: String = set.iter().map(|d| format!("{}, ", quoted(&self.catalog.dimensions[*d].name))).collect();
-        let (key, first) = match &measure.first_per {
-            None => ("NULL".to_owned(), "counting"),
-            Some(key) => (
-                format!("CAST({key} AS VARCHAR)"),
-                "counting AND row_number() OVER (PARTITION BY counting, k ORDER BY event_time, event_id, source) = 1",
-            ),
+        let (key, first) = match &measure.keyed {
+            None => ("NULL".to_owned(), "counting".to_owned()),
+            Some(by) => (format!("CAST({} AS VARCHAR)", by.key), format!("counting AND {}", kept(by.kept))),
         };
-        let keyed = if measure.first_per.is_some() { " AND k IS NOT NULL" } else { "" };
+        let keyed = if measure.keyed.is_some() { " AND k IS NOT NULL" } else { "" };
         let columns = COLUMNS.map(|(name, kind, of_base)| {
             let counts = if of_base == base { "c" } else { "false" };
             let value = match name {
@@ -168,6 +165,17 @@ FROM expected e FULL OUTER JOIN current p ON e.window_end = p.window_end{same}",
 
 /// Orders answers of equal times as [`satisflow_catalog::ID_SEPARATOR`] says.
 const ANSWER_ID: &str = "event_id || chr(31) || item";
+
+/// Whether an event is one of those of its key that count.
+fn kept(kept: Kept) -> String {
+    let (order, n) = match kept {
+        Kept::First(n) => ("", n),
+        Kept::Last(n) => (" DESC", n),
+    };
+    format!(
+        "row_number() OVER (PARTITION BY counting, k ORDER BY event_time{order}, event_id{order}, source{order}) <= {n}"
+    )
+}
 
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
