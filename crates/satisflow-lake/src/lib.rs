@@ -26,7 +26,7 @@ pub use damage::Damage;
 pub use error::{CommitError, LakeError};
 pub use lake::{Lake, LakeOptions};
 pub use live::{LatestTable, LiveRecords};
-pub use maintain::Maintenance;
+pub use maintain::{Compaction, Maintenance};
 pub use position::{Positions, position_id};
 pub use read::LakeView;
 pub use rejects::{RejectFile, RejectsCommit, Replaced, WrittenRejects};

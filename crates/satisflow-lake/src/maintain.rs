@@ -1,7 +1,9 @@
 //! Keeping the lake small: compaction, checkpoints, vacuum.
 
+use std::collections::HashMap;
 use std::num::NonZeroU64;
 
+use deltalake_core::DeltaTable;
 use deltalake_core::checkpoints::{cleanup_metadata, create_checkpoint};
 use deltalake_core::kernel::transaction::CommitProperties;
 
@@ -19,6 +21,65 @@ pub struct Maintenance {
     pub files_added: u64,
 }
 
+/// Property of a table: who compacts it.
+const CLAIM: &str = "satisflow.compaction";
+
+/// Says in the log that a compaction begins; gives the table as it then is.
+///
+/// Of two compactions that remove the same files the log's own check refuses
+/// neither, and every row in them would be there twice: such files count as
+/// changed in their layout alone. It does refuse whoever began before the
+/// metadata changed, and so whoever began before the last claim, however long
+/// it stood still.
+async fn claim(table: &Table) -> Result<DeltaTable, LakeError> {
+    let claim = HashMap::from([(CLAIM.to_owned(), uuid::Uuid::new_v4().to_string())]);
+    let claimed = table.refreshed().await?.set_tbl_properties().with_properties(claim);
+    let claimed = claimed.with_raise_if_not_exists(false).with_commit_properties(without_checkpoint());
+    claimed.await.map_err(LakeError::delta(table.name))
+}
+
+async fn merge(table: &Table, state: DeltaTable, file_bytes_target: NonZeroU64) -> Result<Maintenance, LakeError> {
+    let optimize = state
+        .optimize()
+        .with_target_size(file_bytes_target)
+        .with_writer_properties(table.properties())
+        .with_max_concurrent_tasks(1)
+        .with_commit_properties(without_checkpoint());
+    let (_, metrics) = optimize.await.map_err(LakeError::delta(table.name))?;
+    Ok(Maintenance { files_removed: metrics.num_files_removed, files_added: metrics.num_files_added })
+}
+
+fn without_checkpoint() -> CommitProperties {
+    CommitProperties::default().with_create_checkpoint(false)
+}
+
+/// A compaction that has begun.
+#[derive(Debug)]
+pub struct Compaction<'a> {
+    lake: &'a Lake,
+    records: DeltaTable,
+    kpis: DeltaTable,
+}
+
+impl Compaction<'_> {
+    /// As [`Lake::compact`].
+    ///
+    /// # Errors
+    /// When a table can't be rewritten, or another compaction has begun since; it is as before then.
+    pub async fn finish(self, file_bytes_target: NonZeroU64) -> Result<Maintenance, LakeError> {
+        let mut done = Maintenance::default();
+        for (table, state) in [(&self.lake.records, self.records), (&self.lake.kpis, self.kpis)] {
+            reach(table.name, "before-compaction");
+            let merged = merge(table, state, file_bytes_target).await?;
+            reach(table.name, "after-compaction");
+            done.files_removed += merged.files_removed;
+            done.files_added += merged.files_added;
+        }
+        self.lake.refresh().await?;
+        Ok(done)
+    }
+}
+
 impl Lake {
     /// Merges files smaller than `file_bytes_target`. Rows stay as they are, and
     /// readers of the log see that nothing is new.
@@ -26,23 +87,15 @@ impl Lake {
     /// # Errors
     /// When a table can't be rewritten; it is as before then.
     pub async fn compact(&self, file_bytes_target: NonZeroU64) -> Result<Maintenance, LakeError> {
-        let mut done = Maintenance::default();
-        for table in [&self.records, &self.kpis] {
-            let state = table.refreshed().await?;
-            let optimize = state
-                .optimize()
-                .with_target_size(file_bytes_target)
-                .with_writer_properties(table.properties())
-                .with_max_concurrent_tasks(1)
-                .with_commit_properties(CommitProperties::default().with_create_checkpoint(false));
-            reach(table.name, "before-compaction");
-            let (_, metrics) = optimize.await.map_err(LakeError::delta(table.name))?;
-            reach(table.name, "after-compaction");
-            done.files_removed += metrics.num_files_removed;
-            done.files_added += metrics.num_files_added;
-        }
-        self.refresh().await?;
-        Ok(done)
+        self.begin_compaction().await?.finish(file_bytes_target).await
+    }
+
+    /// Begins a compaction: one that another process began before is refused from here on.
+    ///
+    /// # Errors
+    /// When the logs can't be written.
+    pub async fn begin_compaction(&self) -> Result<Compaction<'_>, LakeError> {
+        Ok(Compaction { lake: self, records: claim(&self.records).await?, kpis: claim(&self.kpis).await? })
     }
 
     /// Writes a checkpoint of each log and removes entries older than the log's retention.

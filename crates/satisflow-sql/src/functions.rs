@@ -89,7 +89,15 @@ mod tests {
         check("select wilson_high(11, 10)", "wilson_high: successes 11 must be between 0 and n 10");
         check("select two_proportion_p(1, 2, 3, 2)", "two_proportion_p: successes 3 must be between 0 and n 2");
         check("select poisson_high(-1, 10)", "poisson_high: count -1 must be a whole number of at least 0");
-        check("select rate_ratio_p(1, -1, 2, 1)", "rate_ratio_p: exposure -1 must not be below 0");
+        check("select rate_ratio_p(1, -1, 2, 1)", "rate_ratio_p: exposure -1 must be a number and not below 0");
+        check(
+            "select wilson_low(1, 'infinity'::double precision)",
+            "wilson_low: n inf must be a number and not below 0",
+        );
+        check(
+            "select rate_ratio_p(1e19, 1, 1e19, 1)",
+            "rate_ratio_p: count 10000000000000000000 must be a whole number",
+        );
         check("select dpmo(-1, 10, 3)", "dpmo: defects -1 must be a whole number of at least 0");
         check("select kish_n_eff(w) from (values (1), (-1)) t(w)", "kish_n_eff: a weight is below 0");
         check("select weighted_mean('a', 1)", "weighted_mean takes numbers, not Utf8");

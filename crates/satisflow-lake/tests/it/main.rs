@@ -221,6 +221,25 @@ async fn compaction_checkpoint_and_vacuum_disturb_nothing() {
     assert_eq!(early.iter().map(RecordBatch::num_rows).sum::<usize>(), 8);
 }
 
+/// The log's own check would let both through, and every row would be there twice.
+#[tokio::test]
+async fn a_compaction_that_stood_still_while_another_went_through_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = open(&folder).await;
+    for round in 0..6 {
+        lake.commit_records(commit(&format!("{round};"), 0, round * 4, round * 4 + 4)).await.unwrap();
+    }
+    let target = NonZeroU64::new(1 << 20).unwrap();
+    let stopped = lake.begin_compaction().await.unwrap();
+    let other = open(&folder).await;
+    assert!(other.compact(target).await.unwrap().files_removed > 0);
+    other.commit_records(commit("6;", 0, 24, 28)).await.unwrap();
+    stopped.finish(target).await.unwrap_err();
+    assert_eq!(count(&open(&folder).await).await, 28);
+    lake.compact(target).await.unwrap();
+    assert_eq!(count(&open(&folder).await).await, 28);
+}
+
 #[tokio::test]
 async fn rows_are_found_by_commit_and_by_position() {
     let folder = tempfile::tempdir().unwrap();

@@ -8,6 +8,9 @@ use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
 use satisflow_stats::{intervals, scoring, tests_of_difference};
 
+/// Larger counts are not exact in a double.
+const COUNT_MAX: f64 = 9_007_199_254_740_992.0;
+
 /// A formula of numbers: its name, how many it takes, and what it gives.
 struct Formula {
     name: &'static str,
@@ -67,8 +70,8 @@ fn shaped(arguments: &[ColumnarValue], found: Float64Array) -> Result<ColumnarVa
 impl Call<'_> {
     fn at_least_zero(&self, index: usize, argument: &str) -> Result<f64> {
         match self.numbers[index] {
-            number if number >= 0.0 => Ok(number),
-            number => exec_err!("{}: {argument} {number} must not be below 0", self.name),
+            number if number >= 0.0 && number.is_finite() => Ok(number),
+            number => exec_err!("{}: {argument} {number} must be a number and not below 0", self.name),
         }
     }
 
@@ -83,7 +86,7 @@ impl Call<'_> {
 
     fn whole(&self, index: usize, argument: &str) -> Result<f64> {
         match self.numbers[index] {
-            number if number >= 0.0 && number.fract() == 0.0 => Ok(number),
+            number if (0.0..=COUNT_MAX).contains(&number) && number.fract() == 0.0 => Ok(number),
             number => exec_err!("{}: {argument} {number} must be a whole number of at least 0", self.name),
         }
     }
