@@ -92,8 +92,8 @@ impl Index {
             format!("CASE WHEN {} THEN {} ELSE 0 END", leaf.grades.answered_sql(answer), leaf.weight)
         });
         format!(
-            "CASE WHEN {weight} >= {least} \
-             THEN CAST(CAST(({twice} * {points} + {weight}) / (2 * {weight}) AS DECIMAL(18,0)) / 10000 AS DECIMAL(18,4)) END",
+            "CASE WHEN {weight} >= {least} THEN CAST(CAST(({twice} * {points} + {weight}) / (2 * {weight}) \
+             AS DECIMAL(18,0)) / 10000 AS DECIMAL(18,4)) END",
             least = self.answered_min,
             twice = 2 * WHOLE,
         )

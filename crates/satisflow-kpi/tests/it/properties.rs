@@ -82,7 +82,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn rows_are_a_function_of_the_set((set, order, cuts, marks) in shuffled(), groups_max in 1usize..6, of_case in kept()) {
+    fn rows_are_a_function_of_the_set(
+        (set, order, cuts, marks) in shuffled(),
+        groups_max in 1usize..6,
+        of_case in kept(),
+    ) {
         let mut marks = marks;
         marks.sort_unstable();
         let mut scorer = Scorer::new(plan_with(groups_max, of_case));
@@ -119,7 +123,11 @@ proptest! {
 
     /// An engine rebuilt from the set goes on where the first one stopped.
     #[test]
-    fn a_rebuilt_engine_goes_on((set, order, _cuts, marks) in shuffled(), groups_max in 1usize..6, of_case in kept()) {
+    fn a_rebuilt_engine_goes_on(
+        (set, order, _cuts, marks) in shuffled(),
+        groups_max in 1usize..6,
+        of_case in kept(),
+    ) {
         let half = order.len() / 2;
         let mark = START + marks.first().copied().unwrap_or(1000) * MINUTE;
         let mut table = BTreeMap::new();
@@ -143,7 +151,11 @@ proptest! {
     /// Definitions that go at different paces, some of their rows incomplete
     /// for a while, end with the same rows.
     #[test]
-    fn each_definition_goes_at_its_own_pace((set, order, cuts, marks) in shuffled(), groups_max in 1usize..6, of_case in kept()) {
+    fn each_definition_goes_at_its_own_pace(
+        (set, order, cuts, marks) in shuffled(),
+        groups_max in 1usize..6,
+        of_case in kept(),
+    ) {
         let mut scorer = Scorer::new(plan_with(groups_max, of_case));
         let mut table = BTreeMap::new();
         let mut from = 0;
