@@ -14,7 +14,7 @@ fn packs() -> Vec<PathBuf> {
 
 /// What a pack's own program makes of its sample.
 fn golden(pack: &Path) -> String {
-    let done = Command::new("python3").arg(pack.join("golden.py")).output().unwrap();
+    let done = Command::new("python3").arg(pack.join("golden.py")).arg(repository()).output().unwrap();
     assert!(done.status.success(), "{}: {}", pack.display(), String::from_utf8_lossy(&done.stderr));
     String::from_utf8(done.stdout).unwrap()
 }
@@ -58,4 +58,27 @@ fn a_pack_of_ones_own_is_made_and_a_wrong_number_in_it_is_found() {
     assert!(without.code == 1 && without.err.contains("no golden.csv"), "{}", without.err);
     let unknown = packs(&["show", "npz"]);
     assert!(unknown.code == 1 && unknown.err.contains("five-level"), "{}", unknown.err);
+}
+
+/// A sample with void, late and repeated events, whose golden numbers are made here.
+#[test]
+fn indexes_answers_and_the_few_of_a_key_give_the_numbers_of_an_independent_program() {
+    let place = place();
+    for file in ["catalog.yaml", "events.jsonl", "golden.py"] {
+        std::fs::copy(repository().join("tests/fixtures/aggregates").join(file), place.path().join(file)).unwrap();
+    }
+    let expected = golden(place.path());
+    std::fs::write(place.path().join("golden.csv"), &expected).unwrap();
+    let done = place.program.run(&["--log", "error", "packs", "test", "."]).unwrap();
+    let rows = expected.lines().count() - 1;
+    assert!(rows > 900, "{rows} rows say little");
+    // F7: of five ratings of 1 by one buyer in a month three count.
+    for line in [
+        "rating_mean,month,department,,Shop,,2026-06-30T16:00:00Z,2.000000000000,7",
+        "capped_mean,month,department,,Shop,,2026-06-30T16:00:00Z,2.400000000000,5",
+    ] {
+        assert!(expected.lines().any(|row| row == line), "{line}");
+    }
+    let line = format!(".: {rows} rows, equal the golden numbers; audit: 0 differences");
+    assert!(done.code == 0 && done.out.contains(&line), "{line}: {}{}", done.out, done.err);
 }

@@ -6,12 +6,16 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use satisflow_document::{Document, Problems};
-use satisflow_kpi::{CalendarUnit, Definition, Metric, Plan, Window, WindowSpan};
+use satisflow_kpi::{CalendarUnit, Definition, Kept, Metric, Plan, Window, WindowSpan};
 
 use crate::fingerprint::{Parts, fingerprint};
+use crate::index::Index;
 use crate::macros::{self, ScaleBounds};
-use crate::raw::{RawCalendarUnit, RawCatalog, RawMeasure, RawMetric, RawWindow};
+use crate::raw::{RawCalendarUnit, RawCatalog, RawIndex, RawMeasure, RawMetric, RawWindow};
 use crate::resolved::{Catalog, Dimension, Measure, MetricDefinition};
+
+mod index;
+mod keyed;
 
 const ZONE_DEFAULT: &str = "Asia/Shanghai";
 const N_MIN_DEFAULT: u32 = 30;
@@ -49,6 +53,7 @@ pub(crate) fn resolve(
             dimensions: dimensions.iter().map(|d| Arc::clone(&d.name)).collect(),
             windows,
             measures: measures.len(),
+            kept: kept(&measures),
             ..Plan::default()
         },
         dimensions,
@@ -59,6 +64,10 @@ pub(crate) fn resolve(
         add_metric(&mut catalog, raw, name, metric, &mut checker);
     }
     catalog
+}
+
+fn kept(measures: &[Measure]) -> BTreeMap<usize, Kept> {
+    measures.iter().enumerate().filter_map(|(index, m)| Some((index, m.keyed.as_ref()?.kept))).collect()
 }
 
 fn dimensions(raw: &RawCatalog, checker: &mut Checker<'_>) -> Vec<Dimension> {
@@ -162,13 +171,31 @@ fn measures(raw: &RawCatalog, scales: &[ScaleBounds], checker: &mut Checker<'_>)
         let filter = measure.filter.as_deref().map(|sql| text("filter", sql));
         let value = measure.value.as_deref().map_or("1".to_owned(), |sql| text("value", sql));
         let weight = measure.weight.as_deref().map_or("1".to_owned(), |sql| text("weight", sql));
-        let first_per = measure.first_per.as_deref().map(|sql| text("first_per", sql));
+        let key = keyed::raw(measure).map(|(field, by)| (field, by, text(&format!("{field}/key"), by.key())));
+        let keyed = key
+            .map(|(field, by, key)| keyed::keyed(&format!("{pointer}/{field}"), by, key, raw.zone.as_deref(), checker));
+        keyed::both(&pointer, measure, checker);
         unknown_kinds(&pointer, measure, checker);
+        let index = measure.index.as_ref().and_then(|raw| index_of(&pointer, measure, raw, checker));
+        let value = index.as_ref().map_or(value, Index::sql);
         let filter = condition(&[("kind", &measure.kinds), ("topic", &measure.topics)], filter);
         let topics = measure.topics.iter().map(|topic| topic.as_str().into()).collect();
-        Measure { name: name.as_str().into(), filter, value, weight, first_per, topics }
+        let per_answer = measure.per_answer;
+        Measure { name: name.as_str().into(), filter, value, index, weight, keyed, per_answer, topics }
     };
     raw.measures.iter().map(of).collect()
+}
+
+fn index_of(pointer: &str, measure: &RawMeasure, raw: &RawIndex, checker: &mut Checker<'_>) -> Option<Index> {
+    let at = format!("{pointer}/index");
+    if measure.value.is_some() {
+        checker.problem(&at, "a measure has a `value` or an `index`, not both".to_owned(), "leave `value` out");
+    }
+    if measure.per_answer {
+        let message = "an index reads all answers of an event, and `per_answer` each by itself".to_owned();
+        checker.problem(&at, message, "leave one of them out");
+    }
+    index::index(&at, raw, checker)
 }
 
 fn unknown_kinds(pointer: &str, measure: &RawMeasure, checker: &mut Checker<'_>) {

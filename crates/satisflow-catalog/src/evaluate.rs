@@ -1,10 +1,12 @@
 //! SQL expressions, planned once, evaluated on batches of accepted events.
 
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, RecordBatch, StringArray};
 use arrow::compute::{CastOptions, cast_with_options, concat};
-use arrow::datatypes::{DataType, Decimal128Type, Schema, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Decimal128Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError, ScalarValue};
@@ -12,12 +14,16 @@ use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{ColumnarValue, Expr};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::prelude::SessionContext;
 use satisflow_document::{Document, Problems};
-use satisflow_kpi::{Batch, MeasureInput};
+use satisflow_kpi::{Batch, MeasureInput, Sign};
 
+use crate::answers::{self, Answers};
+use crate::index::Index;
 use crate::raw::RawCatalog;
-use crate::resolved::Catalog;
+use crate::resolved::{Catalog, Measure};
 
 /// A batch that is not what the catalog was planned for.
 #[derive(Debug, thiserror::Error)]
@@ -79,8 +85,17 @@ impl Yields {
 #[derive(Debug)]
 struct Planned {
     sql: String,
-    physical: Arc<dyn PhysicalExpr>,
+    run: Run,
     yields: Yields,
+    /// Whether it is true or false, which counts as 1 or 0 where a number is wanted.
+    is_condition: bool,
+}
+
+#[derive(Debug)]
+enum Run {
+    Sql(Arc<dyn PhysicalExpr>),
+    /// Much faster than its SQL, which looks for each item several times.
+    Index(Index),
 }
 
 /// Indexes into the planned expressions.
@@ -89,7 +104,30 @@ struct PlannedMeasure {
     filter: usize,
     value: usize,
     weight: usize,
-    first_per: Option<usize>,
+    key: Option<usize>,
+    reads: Reads,
+}
+
+/// What the rows of a measure are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reads {
+    Events,
+    Answers,
+}
+
+impl Reads {
+    fn of(measure: &Measure) -> Reads {
+        if measure.per_answer { Reads::Answers } else { Reads::Events }
+    }
+}
+
+/// Measured rows of some events, and what each does.
+#[derive(Debug)]
+pub struct Measured<'a> {
+    /// One row an event, or one an answer of one.
+    pub batch: Batch,
+    /// What each row does.
+    pub signs: Cow<'a, [Sign]>,
 }
 
 /// The catalog's expressions, ready to run. One that several measures share is
@@ -99,44 +137,56 @@ pub struct Evaluator {
     planned: Vec<Planned>,
     dimensions: Vec<usize>,
     measures: Vec<PlannedMeasure>,
+    /// Columns that the expressions over answers read; `None`: no measure reads answers.
+    of_answers: Option<BTreeSet<usize>>,
 }
 
 struct Planner {
     context: SessionContext,
-    schema: DFSchema,
-    /// One event without any field: every expression has to run on it.
+    events: DFSchema,
+    answers: DFSchema,
+    /// One answer without any field: every expression has to run on it.
     nothing: RecordBatch,
 }
 
 impl Planner {
     fn new() -> Result<Planner, DataFusionError> {
         let records = satisflow_model::records_schema();
-        let columns = records.fields().iter().map(|f| arrow::array::new_null_array(f.data_type(), 1)).collect();
-        let nullable = records.fields().iter().map(|f| f.as_ref().clone().with_nullable(true));
-        let nothing = RecordBatch::try_new(Arc::new(Schema::new(nullable.collect::<Vec<_>>())), columns)?;
-        let schema = DFSchema::try_from(records.as_ref().clone())?;
-        Ok(Planner { context: SessionContext::new(), schema, nothing })
+        let answers = answers::schema_of(&records);
+        let columns = answers.fields().iter().map(|f| arrow::array::new_null_array(f.data_type(), 1)).collect();
+        let nothing = RecordBatch::try_new(Arc::new(answers.clone()), columns)?;
+        let events = DFSchema::try_from(records.as_ref().clone())?;
+        Ok(Planner { context: SessionContext::new(), events, answers: DFSchema::try_from(answers)?, nothing })
     }
 
-    fn plan(&self, sql: &str, yields: Yields) -> Result<Planned, String> {
-        let expr = self.context.parse_sql_expr(sql, &self.schema).map_err(first_line)?;
+    fn plan(&self, sql: &str, yields: Yields, reads: Reads) -> Result<Planned, String> {
+        let schema = match reads {
+            Reads::Events => &self.events,
+            Reads::Answers => &self.answers,
+        };
+        let expr = self.context.parse_sql_expr(sql, schema).map_err(first_line)?;
         only_rowwise(&expr)?;
-        let expr = self.simplified(expr).map_err(first_line)?;
-        let physical = self.context.create_physical_expr(expr, &self.schema).map_err(first_line)?;
-        let kind = physical.data_type(self.schema.as_arrow()).map_err(first_line)?;
-        let planned = Planned { sql: sql.to_owned(), physical, yields };
+        let expr = simplified(expr, schema).map_err(first_line)?;
+        let physical = self.context.create_physical_expr(expr, schema).map_err(first_line)?;
+        let kind = physical.data_type(schema.as_arrow()).map_err(first_line)?;
+        let is_condition = kind == DataType::Boolean;
+        let planned = Planned { sql: sql.to_owned(), run: Run::Sql(physical), yields, is_condition };
         match yields.refuses(&kind) {
             Some(reason) => Err(reason),
             None => planned.evaluate(&self.nothing).map(|_| planned).map_err(first_line),
         }
     }
+}
 
-    /// Some functions run only in the form that simplification gives them.
-    fn simplified(&self, expr: Expr) -> Result<Expr, DataFusionError> {
-        let schema = Arc::new(self.schema.clone());
-        let simplifier = ExprSimplifier::new(SimplifyContext::builder().with_schema(schema).build());
-        simplifier.simplify(simplifier.coerce(expr, &self.schema)?)
-    }
+/// Some functions run only in the form that simplification gives them.
+fn simplified(expr: Expr, schema: &DFSchema) -> Result<Expr, DataFusionError> {
+    let simplifier = ExprSimplifier::new(SimplifyContext::builder().with_schema(Arc::new(schema.clone())).build());
+    simplifier.simplify(simplifier.coerce(expr, schema)?)
+}
+
+/// Dimensions may read an answer where any measure does.
+fn dimensions_read(catalog: &Catalog) -> Reads {
+    if catalog.reads_answers() { Reads::Answers } else { Reads::Events }
 }
 
 fn first_line(error: DataFusionError) -> String {
@@ -167,29 +217,42 @@ fn only_rowwise(expr: &Expr) -> Result<(), String> {
     }
 }
 
-/// Plans every expression and adds a problem for each that does not plan.
-pub(crate) fn check(document: &Document, raw: &RawCatalog, catalog: &Catalog, problems: &mut Problems) {
+/// Plans every expression and adds a problem for each that does not plan. A
+/// condition that is a value or a weight is made a number.
+pub(crate) fn check(document: &Document, raw: &RawCatalog, catalog: &mut Catalog, problems: &mut Problems) {
     let planner = match Planner::new() {
         Ok(planner) => planner,
         Err(error) => return problems.at(document, "", error.to_string(), None),
     };
-    let mut plan = |pointer: String, sql: &str, yields| {
-        if let Err(message) = planner.plan(sql, yields) {
-            problems.at(document, &pointer, message, Some("docs/events.md lists the columns".to_owned()));
+    let mut plan = |pointer: String, sql: &str, yields, reads| match planner.plan(sql, yields, reads) {
+        Ok(planned) => planned.is_condition,
+        Err(message) => {
+            let hint = "docs/events.md lists the columns; `answer` is one of measures with `per_answer: true`";
+            problems.at(document, &pointer, message, Some(hint.to_owned()));
+            false
         }
     };
+    let reads = dimensions_read(catalog);
     for dimension in &catalog.dimensions {
-        plan(format!("/dimensions/{}", dimension.name), &dimension.sql, Yields::Text);
+        plan(format!("/dimensions/{}", dimension.name), &dimension.sql, Yields::Text, reads);
     }
-    for (measure, raw) in catalog.measures.iter().zip(raw.measures.values()) {
-        let at = |field: &str| format!("/measures/{}/{field}", measure.name);
+    for (measure, raw) in catalog.measures.iter_mut().zip(raw.measures.values()) {
+        let name = Arc::clone(&measure.name);
+        let at = |field: &str| format!("/measures/{name}/{field}");
+        let reads = Reads::of(measure);
         if raw.filter.is_some() {
-            plan(at("filter"), &measure.filter, Yields::Condition);
+            plan(at("filter"), &measure.filter, Yields::Condition, reads);
         }
-        plan(at("value"), &measure.value, Yields::VALUE);
-        plan(at("weight"), &measure.weight, Yields::WEIGHT);
-        if let Some(key) = &measure.first_per {
-            plan(at("first_per"), key, Yields::Text);
+        for (field, sql, yields) in
+            [("value", &mut measure.value, Yields::VALUE), ("weight", &mut measure.weight, Yields::WEIGHT)]
+        {
+            if plan(at(field), sql, yields, reads) {
+                *sql = format!("CAST(({sql}) AS INT)");
+            }
+        }
+        if let Some(keyed) = &measure.keyed {
+            let field = if raw.first_per.is_some() { "first_per/key" } else { "last_per/key" };
+            plan(at(field), &keyed.key, Yields::Text, reads);
         }
     }
 }
@@ -202,56 +265,122 @@ impl Evaluator {
     pub fn new(catalog: &Catalog) -> Result<Evaluator, EvaluateError> {
         let planner = Planner::new().map_err(|source| failed("", source))?;
         let mut planned: Vec<Planned> = Vec::new();
-        let mut plan = |sql: &str, yields| -> Result<usize, EvaluateError> {
+        let mut plan = |sql: &str, yields, reads, index: Option<&Index>| -> Result<usize, EvaluateError> {
             if let Some(known) = planned.iter().position(|p| p.sql == sql && p.yields == yields) {
                 return Ok(known);
             }
-            let new = planner.plan(sql, yields).map_err(|message| failed(sql, DataFusionError::Plan(message)))?;
-            planned.push(new);
+            planned.push(match index {
+                Some(index) => {
+                    let run = Run::Index(index.clone());
+                    Planned { sql: sql.to_owned(), run, yields, is_condition: false }
+                }
+                None => {
+                    let new = planner.plan(sql, yields, reads);
+                    new.map_err(|message| failed(sql, DataFusionError::Plan(message)))?
+                }
+            });
             Ok(planned.len() - 1)
         };
         let mut measures = Vec::new();
         for measure in &catalog.measures {
+            let reads = Reads::of(measure);
+            let keyed = measure.keyed.as_ref();
             measures.push(PlannedMeasure {
-                filter: plan(&measure.filter, Yields::Condition)?,
-                value: plan(&measure.value, Yields::VALUE)?,
-                weight: plan(&measure.weight, Yields::WEIGHT)?,
-                first_per: measure.first_per.as_ref().map(|key| plan(key, Yields::Text)).transpose()?,
+                filter: plan(&measure.filter, Yields::Condition, reads, None)?,
+                value: plan(&measure.value, Yields::VALUE, reads, measure.index.as_ref())?,
+                weight: plan(&measure.weight, Yields::WEIGHT, reads, None)?,
+                key: keyed.map(|keyed| plan(&keyed.key, Yields::Text, reads, None)).transpose()?,
+                reads,
             });
         }
-        let dimensions =
-            catalog.dimensions.iter().map(|d| plan(&d.sql, Yields::Text)).collect::<Result<_, EvaluateError>>()?;
-        Ok(Evaluator { planned, dimensions, measures })
+        let reads = dimensions_read(catalog);
+        let dimensions = catalog.dimensions.iter().map(|d| plan(&d.sql, Yields::Text, reads, None));
+        let dimensions = dimensions.collect::<Result<_, EvaluateError>>()?;
+        let evaluator = Evaluator { planned, dimensions, measures, of_answers: None };
+        let of_answers = catalog.reads_answers().then(|| evaluator.columns_of(Reads::Answers));
+        Ok(Evaluator { of_answers, ..evaluator })
     }
 
-    /// Measures accepted events (rows of `records`).
+    /// Expressions that rows of a sort need, by index.
+    fn needed(&self, reads: Reads) -> BTreeSet<usize> {
+        let measures = self.measures.iter().filter(|measure| measure.reads == reads);
+        let of_measures = measures.flat_map(|m| [m.filter, m.value, m.weight].into_iter().chain(m.key));
+        of_measures.chain(self.dimensions.iter().copied()).collect()
+    }
+
+    /// Columns of `records` that rows of a sort need, by index.
+    fn columns_of(&self, reads: Reads) -> BTreeSet<usize> {
+        let records = satisflow_model::records_schema();
+        let named = ["event_time", "event_id", "source"].iter().filter_map(|name| records.index_of(name).ok());
+        let of = |index: usize| match &self.planned[index].run {
+            Run::Sql(physical) => collect_columns(physical).iter().map(Column::index).collect(),
+            Run::Index(_) => records.index_of("answers").map(|column| vec![column]).unwrap_or_default(),
+        };
+        self.needed(reads).into_iter().flat_map(of).chain(named).collect()
+    }
+
+    /// Measures accepted events (rows of `records`), each of which does what its sign says.
     ///
     /// A row on which an expression fails (a division by zero, a value too
     /// large) yields NULL there and is not selected, as in SQL's TRY.
     ///
     /// # Errors
     /// When a column is missing.
-    pub fn evaluate(&self, events: &RecordBatch) -> Result<Batch, EvaluateError> {
-        let column = |name: &'static str| events.column_by_name(name).ok_or(EvaluateError::Column(name));
+    pub fn measure<'a>(
+        &self,
+        events: &RecordBatch,
+        signs: &'a [Sign],
+    ) -> Result<impl Iterator<Item = Measured<'a>> + use<'a>, EvaluateError> {
+        let events_signs = Cow::Borrowed(signs);
+        let Some(used) = &self.of_answers else {
+            let measured = Measured { batch: self.batch(events, Reads::Events)?, signs: events_signs };
+            return Ok(std::iter::once(measured).chain(None));
+        };
+        let of_events = answers::without_answer(events).map_err(|error| failed("answer", error.into()))?;
+        let of_events = Measured { batch: self.batch(&of_events, Reads::Events)?, signs: events_signs };
+        let answers = Answers::of(events, used).map_err(|error| failed("answers", error.into()))?;
+        let mut batch = self.batch(&answers.rows, Reads::Answers)?;
+        if self.measures.iter().any(|m| m.reads == Reads::Answers && m.key.is_some()) {
+            batch.event_id = answers.ids(&batch.event_id);
+        }
+        let signs = answers.events.iter().map(|event| signs[*event]).collect();
+        Ok(std::iter::once(of_events).chain(Some(Measured { batch, signs })))
+    }
+
+    /// Measures rows of one sort; the measures of the other select none of them.
+    fn batch(&self, rows: &RecordBatch, reads: Reads) -> Result<Batch, EvaluateError> {
+        let column = |name: &'static str| rows.column_by_name(name).ok_or(EvaluateError::Column(name));
         let time = column("event_time")?.as_primitive_opt::<TimestampMicrosecondType>();
         let id = column("event_id")?.as_string_opt::<i32>();
         let source = column("source")?.as_string_opt::<i32>();
-        let run = self.planned.iter().map(|planned| planned.run(events)).collect::<Result<Vec<_>, _>>()?;
-        let text = |index: usize| run[index].as_string::<i32>().clone();
-        let number = |index: usize| run[index].as_primitive::<Decimal128Type>().clone();
+        let run = self.needed(reads).into_iter().map(|index| Ok((index, self.planned[index].run(rows)?)));
+        let run = run.collect::<Result<BTreeMap<usize, ArrayRef>, EvaluateError>>()?;
+        let text = |index: usize| run[&index].as_string::<i32>().clone();
+        let number = |index: usize| run[&index].as_primitive::<Decimal128Type>().clone();
         let measure = |m: &PlannedMeasure| MeasureInput {
-            selected: run[m.filter].as_boolean().clone(),
+            selected: run[&m.filter].as_boolean().clone(),
             value: number(m.value),
             weight: number(m.weight),
-            key: m.first_per.map(text),
+            key: m.key.map(text),
         };
+        let inputs = self.measures.iter().map(|m| if m.reads == reads { measure(m) } else { none(m, rows.num_rows()) });
         Ok(Batch {
             event_time: time.ok_or(EvaluateError::Column("event_time"))?.values().to_vec(),
             event_id: id.ok_or(EvaluateError::Column("event_id"))?.clone(),
             source: source.ok_or(EvaluateError::Column("source"))?.clone(),
             dimensions: self.dimensions.iter().map(|index| text(*index)).collect(),
-            measures: self.measures.iter().map(measure).collect(),
+            measures: inputs.collect(),
         })
+    }
+}
+
+/// What selects no row.
+fn none(measure: &PlannedMeasure, rows: usize) -> MeasureInput {
+    MeasureInput {
+        selected: BooleanArray::new_null(rows),
+        value: Decimal128Array::new_null(rows),
+        weight: Decimal128Array::new_null(rows),
+        key: measure.key.map(|_| StringArray::new_null(rows)),
     }
 }
 
@@ -268,9 +397,12 @@ impl Planned {
     }
 
     fn evaluate(&self, events: &RecordBatch) -> Result<ArrayRef, DataFusionError> {
-        let array = match self.physical.evaluate(events)? {
-            ColumnarValue::Array(array) => array,
-            ColumnarValue::Scalar(scalar) => scalar.to_array_of_size(events.num_rows())?,
+        let array = match &self.run {
+            Run::Index(index) => index.evaluate(events)?,
+            Run::Sql(physical) => match physical.evaluate(events)? {
+                ColumnarValue::Array(array) => array,
+                ColumnarValue::Scalar(scalar) => scalar.to_array_of_size(events.num_rows())?,
+            },
         };
         Ok(convert(&array, &self.yields.target())?)
     }

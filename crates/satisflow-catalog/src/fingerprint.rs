@@ -1,6 +1,6 @@
 //! Identity of everything that a definition's values depend on.
 
-use satisflow_kpi::{Metric, Window, WindowSpan};
+use satisflow_kpi::{Kept, Metric, Window, WindowSpan};
 use sha2::{Digest, Sha256};
 
 use crate::resolved::{Dimension, Measure};
@@ -29,7 +29,11 @@ pub(crate) fn fingerprint(parts: &Parts<'_>) -> String {
         format!("n_min {} groups_max {}", parts.n_min, parts.groups_max),
     ];
     for m in &parts.measures {
-        lines.push(format!("measure {:?} {:?} {:?} {:?}", m.filter, m.value, m.weight, m.first_per));
+        let key = m.keyed.as_ref().map(|keyed| &keyed.key);
+        lines.push(format!("measure {:?} {:?} {:?} {:?}", m.filter, m.value, m.weight, key));
+        let kept = m.keyed.as_ref().map(|keyed| keyed.kept).filter(|kept| *kept != Kept::FIRST);
+        lines.extend(kept.map(|kept| format!("kept {kept:?}")));
+        lines.extend(m.per_answer.then(|| "per answer".to_owned()));
     }
     lines.extend(parts.windows.iter().map(|window| format!("window {} {}", window.name, span_text(&window.span))));
     for set in &parts.grouping_sets {

@@ -6,18 +6,22 @@
 //!   with macros expanded, is what the audit runs.
 //! - Every problem is reported with its line, all of them at once.
 
+mod answers;
 mod check;
 mod evaluate;
 mod fingerprint;
+mod index;
 mod load;
 mod macros;
 mod raw;
 mod resolved;
 
-pub use evaluate::{EvaluateError, Evaluator};
+pub use answers::ID_SEPARATOR;
+pub use evaluate::{EvaluateError, Evaluator, Measured};
+pub use index::Index;
 pub use macros::ScaleBounds;
 pub use raw::RawCatalog;
-pub use resolved::{Catalog, Dimension, Measure, MetricDefinition};
+pub use resolved::{Catalog, Dimension, KeyedBy, Measure, MetricDefinition};
 
 /// The catalog that serves when the configuration names none.
 pub const CORE: &str = include_str!("../../../catalogs/core/catalog.yaml");

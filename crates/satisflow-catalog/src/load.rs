@@ -12,8 +12,8 @@ impl Catalog {
     pub fn load(document: &Document, scales: &[ScaleBounds], problems: &mut Problems) -> Option<Catalog> {
         let before = problems.len();
         let raw: RawCatalog = document.read(problems)?;
-        let catalog = check::resolve(document, &raw, scales, problems);
-        evaluate::check(document, &raw, &catalog, problems);
+        let mut catalog = check::resolve(document, &raw, scales, problems);
+        evaluate::check(document, &raw, &mut catalog, problems);
         (problems.len() == before).then_some(catalog)
     }
 }

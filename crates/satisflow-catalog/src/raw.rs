@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use satisflow_document::Decimal;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -79,19 +80,98 @@ pub struct RawMeasure {
     /// Windows of its KPIs close when these are complete, whatever the others do.
     #[serde(default)]
     pub topics: Vec<String>,
+    /// `true`: it reads each entry of an event's `answers` by itself, whose item and text
+    /// are the columns `item` and `answer`.
+    #[serde(default)]
+    #[schemars(extend("default" = false))]
+    pub per_answer: bool,
     /// SQL condition that an event must meet.
     #[serde(default)]
     pub filter: Option<String>,
     /// SQL expression of the value, at most 4 decimals; default 1. NULL is not counted.
     #[serde(default)]
     pub value: Option<String>,
+    /// The value from 0 to 100 that the event's `answers` reach of an index tree, in place of `value`.
+    #[serde(default)]
+    pub index: Option<RawIndex>,
     /// SQL expression of the weight, at most 6 decimals, at least 0; default 1.
     #[serde(default)]
     pub weight: Option<String>,
     /// SQL expression of a key: only the first event of each key counts, by
-    /// event time, then event id.
+    /// event time, then event id. Or the first few of each key and period.
     #[serde(default)]
-    pub first_per: Option<String>,
+    pub first_per: Option<RawKeyed>,
+    /// The same with the last event of each key, or the last few.
+    #[serde(default)]
+    pub last_per: Option<RawKeyed>,
+}
+
+/// Of which events the first, or the last, count.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum RawKeyed {
+    /// SQL expression of the key, of which one event counts.
+    Key(String),
+    /// The key, and how many count.
+    Few(RawFew),
+}
+
+/// How many events of a key count.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawFew {
+    /// SQL expression of the key.
+    pub key: String,
+    /// Events that count; default 1.
+    #[serde(default)]
+    pub n: Option<u32>,
+    /// They count anew in each period of the civil calendar; default: once for all.
+    #[serde(default)]
+    pub period: Option<RawCalendarUnit>,
+    /// IANA zone of the period; default the catalog's.
+    #[serde(default)]
+    pub zone: Option<String>,
+}
+
+/// An index tree over `answers`: the weighted share of the best, in points from 0 to 100.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawIndex {
+    /// Item of `answers` (or name of a group of items) to its part of the tree.
+    pub items: BTreeMap<String, RawItem>,
+    /// Least share of all weight that has to be answered; less is not counted. Default 0.7.
+    #[serde(default)]
+    pub answered_min: Option<Decimal>,
+    /// What the weights of `items` sum to; default 1 or 100.
+    #[serde(default)]
+    pub total: Option<Decimal>,
+}
+
+/// A part of an index tree: `min` and `max`, or `levels`, or `items`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawItem {
+    /// Its weight, above 0, at most 6 decimals; inside a group its share of the group.
+    pub weight: Decimal,
+    /// The worst answer, a number of at most 4 decimals.
+    #[serde(default)]
+    pub min: Option<Decimal>,
+    /// The best answer.
+    #[serde(default)]
+    pub max: Option<Decimal>,
+    /// Answer to what it gives, from 0 to 1.
+    #[serde(default)]
+    pub levels: Option<BTreeMap<String, Decimal>>,
+    /// The items of a group; their weights sum to 1.
+    #[serde(default)]
+    pub items: Option<BTreeMap<String, RawItem>>,
+}
+
+impl RawItem {
+    /// Whether nothing is said of answers to itself.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.min.is_none() && self.max.is_none() && self.levels.is_none()
+    }
 }
 
 /// What metrics use that do not say otherwise.

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use satisflow_kpi::{Metric, Plan, Window};
+use satisflow_kpi::{Kept, Metric, Plan, Window};
+
+use crate::index::Index;
 
 /// A dimension: rows are grouped by the text of an expression.
 #[derive(Debug, Clone)]
@@ -20,14 +22,27 @@ pub struct Measure {
     pub name: Arc<str>,
     /// Condition on an event, kinds included; `true` for all.
     pub filter: String,
-    /// The value.
+    /// The value, a number; of an index what says the same as SQL.
     pub value: String,
-    /// The weight.
+    /// The index tree that gives the value.
+    pub index: Option<Index>,
+    /// The weight, a number.
     pub weight: String,
-    /// The key of which only the first event counts.
-    pub first_per: Option<String>,
+    /// The key of which only some events count, and which.
+    pub keyed: Option<KeyedBy>,
+    /// Whether it reads each answer of an event, not the event.
+    pub per_answer: bool,
     /// Topics it reads; none: all.
     pub topics: Vec<Arc<str>>,
+}
+
+/// Of the events of a key only some count.
+#[derive(Debug, Clone)]
+pub struct KeyedBy {
+    /// The key, a period in it.
+    pub key: String,
+    /// Which count.
+    pub kept: Kept,
 }
 
 /// A KPI as documentation and metrics show it.
@@ -60,6 +75,11 @@ impl Catalog {
     /// Names of the dimensions, which are columns of `kpis`.
     pub fn dimension_names(&self) -> Vec<Arc<str>> {
         self.dimensions.iter().map(|d| Arc::clone(&d.name)).collect()
+    }
+
+    /// Whether any measure reads each answer.
+    pub fn reads_answers(&self) -> bool {
+        self.measures.iter().any(|measure| measure.per_answer)
     }
 
     /// The window of an index of the plan.

@@ -23,8 +23,10 @@ pub struct MeasureInput {
     pub value: Decimal128Array,
     /// The weight, 6 decimals, at least 0. A NULL weight is not selected.
     pub weight: Decimal128Array,
-    /// Of the rows with the same key only the first by (event time, event id)
-    /// counts. A NULL key is not selected. `None`: every row counts.
+    /// Of the rows with the same key only those count that [`Plan::kept`] says.
+    /// A NULL key is not selected. `None`: every row counts.
+    ///
+    /// [`Plan::kept`]: crate::Plan::kept
     pub key: Option<StringArray>,
 }
 

@@ -1,5 +1,7 @@
 //! What the engine is asked to compute: measures in, named KPIs out.
 
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use crate::window::Window;
@@ -57,6 +59,20 @@ impl Metric {
     }
 }
 
+/// Which events of a key count, in the order of event time, event id, then source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// So many of the first.
+    First(NonZeroU32),
+    /// So many of the last.
+    Last(NonZeroU32),
+}
+
+impl Kept {
+    /// The first alone.
+    pub const FIRST: Kept = Kept::First(NonZeroU32::MIN);
+}
+
 /// One KPI.
 #[derive(Debug, Clone)]
 pub struct Definition {
@@ -91,6 +107,8 @@ pub struct Plan {
     pub windows: Vec<Window>,
     /// Number of measures in each batch.
     pub measures: usize,
+    /// Which events of a key count, by measure; of a keyed one that is not here, the first.
+    pub kept: BTreeMap<usize, Kept>,
     /// The KPIs.
     pub definitions: Vec<Definition>,
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use ahash::AHashMap;
 
 use crate::batch::{Batch, Sign};
-use crate::definition::{Definition, Metric, Plan};
+use crate::definition::{Definition, Kept, Metric, Plan};
 use crate::groups::{Groups, SeenGroups};
-use crate::keyed::{Candidate, FirstPerKey, Shift};
+use crate::keyed::{Candidate, Keyed, Shift};
 use crate::lane::Lane;
 use crate::row::KpiRow;
 use crate::sums::{Overflow, Sums};
@@ -73,7 +73,7 @@ pub enum EngineError {
 pub struct Engine {
     pub(crate) plan: Plan,
     groups: Groups,
-    keyed: Vec<FirstPerKey>,
+    keyed: Vec<Keyed>,
     /// By window, the finest grouping sets first.
     pub(crate) lanes: Vec<Lane>,
     /// Definitions that are being back-filled until they reach the frontier.
@@ -131,7 +131,7 @@ impl Engine {
     pub fn new(plan: Plan) -> Engine {
         Engine {
             groups: Groups::new(plan.dimensions.len(), &plan.grouping_sets),
-            keyed: (0..plan.measures).map(|_| FirstPerKey::default()).collect(),
+            keyed: (0..plan.measures).map(|_| Keyed::default()).collect(),
             lanes: lanes(&plan),
             backfill: vec![false; plan.definitions.len()],
             calendar: vec![AHashMap::new(); plan.windows.len()],
@@ -144,7 +144,7 @@ impl Engine {
     pub(crate) fn restored(
         plan: Plan,
         seen: &SeenGroups<'_>,
-        keyed: Vec<FirstPerKey>,
+        keyed: Vec<Keyed>,
         lanes: Vec<Lane>,
         last_event: Option<i64>,
     ) -> Option<Engine> {
@@ -158,7 +158,7 @@ impl Engine {
         Some(Engine { keyed, lanes, last_event, ..engine })
     }
 
-    pub(crate) fn keyed(&self) -> &[FirstPerKey] {
+    pub(crate) fn keyed(&self) -> &[Keyed] {
         &self.keyed
     }
 
@@ -282,6 +282,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let input = &batch.measures[measure];
         let Some(keys) = &input.key else { return Ok(()) };
+        let kept = self.plan.kept.get(&measure).copied().unwrap_or(Kept::FIRST);
         for (row, sign) in signs.iter().enumerate() {
             let Some((weight, value)) = input.at(row) else { continue };
             let candidate = Candidate {
@@ -293,8 +294,8 @@ impl Engine {
                 codes: codes.iter().map(|column| column[row]).collect(),
             };
             let shift = match sign {
-                Sign::Count => self.keyed[measure].insert(keys.value(row), candidate),
-                Sign::Recall => self.keyed[measure].remove(keys.value(row), &candidate),
+                Sign::Count => self.keyed[measure].insert(kept, keys.value(row), candidate),
+                Sign::Recall => self.keyed[measure].remove(kept, keys.value(row), &candidate),
                 Sign::Touch => Shift::default(),
             };
             self.apply_shift(measure, &shift, *sign == Sign::Recall)?;

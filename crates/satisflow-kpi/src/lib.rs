@@ -28,7 +28,7 @@ mod sums;
 mod window;
 
 pub use batch::{Batch, MeasureInput, Sign};
-pub use definition::{Definition, Metric, Plan};
+pub use definition::{Definition, Kept, Metric, Plan};
 pub use engine::{Engine, EngineError, Frontier, RowKey};
 pub use exact::{decimal_text, divide_half_even};
 pub use expired::PublishedRange;

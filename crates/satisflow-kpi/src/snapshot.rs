@@ -9,7 +9,7 @@ use crate::definition::Plan;
 use crate::engine::Engine;
 use crate::groups::SeenGroups;
 use crate::identity::Identities;
-use crate::keyed::FirstPerKey;
+use crate::keyed::Keyed;
 use crate::lane::Lane;
 
 /// To be raised whenever the same events would lead to another state.
@@ -72,7 +72,7 @@ impl Engine {
         }
         let seen = next()?;
         let seen: SeenGroups<'_> = decode(&seen)?;
-        let keyed: Vec<FirstPerKey> = decode(&next()?)?;
+        let keyed: Vec<Keyed> = decode(&next()?)?;
         let lanes = (0..head.lanes).map(|_| decode(&next()?)).collect::<Result<Vec<Lane>, _>>()?;
         Engine::restored(plan, &seen, keyed, lanes, head.last_event).ok_or(SnapshotError::Foreign)
     }

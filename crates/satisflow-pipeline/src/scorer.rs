@@ -211,9 +211,15 @@ impl Scorer {
             self.watermarks.observe(&topic, partition, latest, now);
         }
         let resolution = self.identities.resolve(&arrivals(events));
-        let measured = self.evaluator.evaluate(events)?;
-        self.shared.with(|engine| engine.apply(&measured, &resolution.signs))?;
+        self.count(events, &resolution.signs)?;
         Ok(resolution.recall)
+    }
+
+    /// Whoever looks at the engine sees an event and its answers at once.
+    fn count(&self, events: &RecordBatch, signs: &[Sign]) -> Result<(), PipelineError> {
+        let mut measured = self.evaluator.measure(events, signs)?;
+        self.shared.with(|engine| measured.try_for_each(|m| engine.apply(&m.batch, &m.signs)))?;
+        Ok(())
     }
 
     /// Takes back events of earlier versions.
@@ -222,9 +228,7 @@ impl Scorer {
             let wanted: Vec<(String, i32, i64)> =
                 chunk.iter().map(|p| (p.topic.to_string(), p.partition, p.offset)).collect();
             for events in self.lake.records_at(version, &wanted).await? {
-                let measured = self.evaluator.evaluate(&events)?;
-                let signs = vec![Sign::Recall; events.num_rows()];
-                self.shared.with(|engine| engine.apply(&measured, &signs))?;
+                self.count(&events, &vec![Sign::Recall; events.num_rows()])?;
             }
         }
         Ok(())

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use satisflow_kpi::Kept;
 
 use crate::stream::{Event, MINUTE, position};
 
@@ -21,15 +22,25 @@ fn counting(events: &[Event]) -> Vec<Event> {
     least.into_values().filter(|e| !void.contains(&e.id)).cloned().collect()
 }
 
-fn firsts(counting: &[Event]) -> Vec<Event> {
-    let mut first: BTreeMap<u8, &Event> = BTreeMap::new();
+/// Of each case the first few, or the last.
+fn of_cases(counting: &[Event], kept: Kept) -> Vec<Event> {
+    let mut cases: BTreeMap<u8, Vec<&Event>> = BTreeMap::new();
     for event in counting.iter().filter(|e| e.case.is_some()) {
-        let held = first.entry(event.case.unwrap()).or_insert(event);
-        if (event.time, event.id.to_string()) < (held.time, held.id.to_string()) {
-            *held = event;
-        }
+        cases.entry(event.case.unwrap()).or_default().push(event);
     }
-    first.into_values().cloned().collect()
+    let mut all = Vec::new();
+    for mut events in cases.into_values() {
+        events.sort_by_key(|e| (e.time, e.id.to_string()));
+        let n = match kept {
+            Kept::First(n) => n.get(),
+            Kept::Last(n) => {
+                events.reverse();
+                n.get()
+            }
+        };
+        all.extend(events.into_iter().take(n as usize).cloned());
+    }
+    all
 }
 
 fn berlin_day(time: i64) -> Date {
@@ -183,21 +194,23 @@ pub struct Scope<'a> {
     /// In the order of the plan's definitions.
     pub watermarks: [i64; 3],
     pub groups_max: usize,
+    /// Which complaints of a case count.
+    pub of_case: Kept,
 }
 
 /// Every row whose window ends at or before `watermark`.
-pub fn rows(events: &[Event], watermark: i64, groups_max: usize) -> BTreeMap<String, String> {
-    rows_of(events, &Scope { windows: &WINDOWS, sets: &SETS, watermarks: [watermark; 3], groups_max })
+pub fn rows(events: &[Event], watermark: i64, groups_max: usize, of_case: Kept) -> BTreeMap<String, String> {
+    rows_of(events, &Scope { windows: &WINDOWS, sets: &SETS, watermarks: [watermark; 3], groups_max, of_case })
 }
 
 /// Every row of a scope.
 pub fn rows_of(events: &[Event], scope: &Scope<'_>) -> BTreeMap<String, String> {
     let counting = counting(events);
-    let firsts = firsts(&counting);
+    let complaints = of_cases(&counting, scope.of_case);
     let of = |counted, measure, base| Kpi { counted, counting: &counting, measure, base };
     let kpis: [(&str, Kpi<'_>); 3] = [
         ("csat", of(&counting, score, None)),
-        ("complaint_rate", of(&firsts, opening, Some(sold))),
+        ("complaint_rate", of(&complaints, opening, Some(sold))),
         ("responses", of(&counting, score, None)),
     ];
     let mut table = BTreeMap::new();

@@ -2,14 +2,15 @@
 //! the moments of publication. proptest prints the case that fails and keeps its seed.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use proptest::prelude::*;
 use proptest::sample::subsequence;
 
-use satisflow_kpi::Frontier;
+use satisflow_kpi::{Frontier, Kept};
 
 use crate::oracle;
-use crate::stream::{Event, MINUTE, Scorer, plan};
+use crate::stream::{Event, MINUTE, Scorer, plan, plan_with};
 
 /// Around the night in which Berlin's clocks went back, 2026-10-25.
 const START: i64 = 1_792_879_200_000_000;
@@ -62,6 +63,13 @@ fn shuffled() -> impl Strategy<Value = (Vec<Event>, Vec<Event>, Vec<usize>, Vec<
     })
 }
 
+fn kept() -> impl Strategy<Value = Kept> {
+    (1u32..4, any::<bool>()).prop_map(|(n, first)| {
+        let n = NonZeroU32::new(n).unwrap();
+        if first { Kept::First(n) } else { Kept::Last(n) }
+    })
+}
+
 fn nonzero_difference(actual: &BTreeMap<String, String>, expected: &BTreeMap<String, String>) -> Vec<String> {
     let keys: std::collections::BTreeSet<&String> = actual.keys().chain(expected.keys()).collect();
     keys.into_iter()
@@ -74,10 +82,14 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn rows_are_a_function_of_the_set((set, order, cuts, marks) in shuffled(), groups_max in 1usize..6) {
+    fn rows_are_a_function_of_the_set(
+        (set, order, cuts, marks) in shuffled(),
+        groups_max in 1usize..6,
+        of_case in kept(),
+    ) {
         let mut marks = marks;
         marks.sort_unstable();
-        let mut scorer = Scorer::new(plan(groups_max));
+        let mut scorer = Scorer::new(plan_with(groups_max, of_case));
         let mut table = BTreeMap::new();
         let mut from = 0;
         for (index, cut) in cuts.iter().enumerate() {
@@ -90,7 +102,7 @@ proptest! {
         scorer.take(&order[from..]);
         let last = START + 5000 * MINUTE;
         scorer.publish(last, &mut table);
-        let differences = nonzero_difference(&table, &oracle::rows(&set, last, groups_max));
+        let differences = nonzero_difference(&table, &oracle::rows(&set, last, groups_max, of_case));
         prop_assert!(differences.is_empty(), "{differences:#?}");
     }
 
@@ -111,14 +123,18 @@ proptest! {
 
     /// An engine rebuilt from the set goes on where the first one stopped.
     #[test]
-    fn a_rebuilt_engine_goes_on((set, order, _cuts, marks) in shuffled(), groups_max in 1usize..6) {
+    fn a_rebuilt_engine_goes_on(
+        (set, order, _cuts, marks) in shuffled(),
+        groups_max in 1usize..6,
+        of_case in kept(),
+    ) {
         let half = order.len() / 2;
         let mark = START + marks.first().copied().unwrap_or(1000) * MINUTE;
         let mut table = BTreeMap::new();
-        let mut first = Scorer::new(plan(groups_max));
+        let mut first = Scorer::new(plan_with(groups_max, of_case));
         first.take(&order[..half]);
         first.publish(mark, &mut table);
-        let mut second = Scorer::new(plan(groups_max));
+        let mut second = Scorer::new(plan_with(groups_max, of_case));
         let mut earlier = order[..half].to_vec();
         earlier.reverse();
         second.take(&earlier);
@@ -128,15 +144,19 @@ proptest! {
         second.take(&order[half..]);
         let last = START + 5000 * MINUTE;
         second.publish(last, &mut table);
-        let differences = nonzero_difference(&table, &oracle::rows(&set, last, groups_max));
+        let differences = nonzero_difference(&table, &oracle::rows(&set, last, groups_max, of_case));
         prop_assert!(differences.is_empty(), "{differences:#?}");
     }
 
     /// Definitions that go at different paces, some of their rows incomplete
     /// for a while, end with the same rows.
     #[test]
-    fn each_definition_goes_at_its_own_pace((set, order, cuts, marks) in shuffled(), groups_max in 1usize..6) {
-        let mut scorer = Scorer::new(plan(groups_max));
+    fn each_definition_goes_at_its_own_pace(
+        (set, order, cuts, marks) in shuffled(),
+        groups_max in 1usize..6,
+        of_case in kept(),
+    ) {
+        let mut scorer = Scorer::new(plan_with(groups_max, of_case));
         let mut table = BTreeMap::new();
         let mut from = 0;
         for (index, cut) in cuts.iter().enumerate() {
@@ -149,7 +169,7 @@ proptest! {
         scorer.take(&order[from..]);
         let last = START + 5000 * MINUTE;
         scorer.publish(last, &mut table);
-        let differences = nonzero_difference(&table, &oracle::rows(&set, last, groups_max));
+        let differences = nonzero_difference(&table, &oracle::rows(&set, last, groups_max, of_case));
         prop_assert!(differences.is_empty(), "{differences:#?}");
     }
 
@@ -160,10 +180,11 @@ proptest! {
         (set, order, cuts, marks) in shuffled(),
         late_panes in 0u32..4,
         restart in proptest::option::of(0usize..5),
+        of_case in kept(),
     ) {
         let mut marks = marks;
         marks.sort_unstable();
-        let mut scorer = Scorer::forgetful(plan(1000), late_panes);
+        let mut scorer = Scorer::forgetful(plan_with(1000, of_case), late_panes);
         let mut table = BTreeMap::new();
         let mut from = 0;
         for (index, cut) in cuts.iter().enumerate() {
@@ -178,7 +199,7 @@ proptest! {
         scorer.take(&order[from..]);
         let last = START + 5000 * MINUTE;
         scorer.publish(last, &mut table);
-        let differences = nonzero_difference(&table, &oracle::rows(&set, last, 1000));
+        let differences = nonzero_difference(&table, &oracle::rows(&set, last, 1000, of_case));
         prop_assert!(differences.is_empty(), "{differences:#?}");
     }
 
@@ -190,13 +211,14 @@ proptest! {
         late_panes in proptest::option::of(0u32..4),
         limited in 1usize..6,
         (save, crash) in (0usize..5, 0usize..5),
+        of_case in kept(),
     ) {
         let mut marks = marks;
         marks.sort_unstable();
         let groups_max = if late_panes.is_some() { 1000 } else { limited };
         let mut scorer = match late_panes {
-            Some(late_panes) => Scorer::forgetful(plan(groups_max), late_panes),
-            None => Scorer::new(plan(groups_max)),
+            Some(late_panes) => Scorer::forgetful(plan_with(groups_max, of_case), late_panes),
+            None => Scorer::new(plan_with(groups_max, of_case)),
         };
         let (mut table, mut saved, mut published) = (BTreeMap::new(), None, None);
         let mut from = 0;
@@ -218,7 +240,7 @@ proptest! {
         scorer.take(&order[from..]);
         let last = START + 5000 * MINUTE;
         scorer.publish(last, &mut table);
-        let differences = nonzero_difference(&table, &oracle::rows(&set, last, groups_max));
+        let differences = nonzero_difference(&table, &oracle::rows(&set, last, groups_max, of_case));
         prop_assert!(differences.is_empty(), "{differences:#?}");
     }
 }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::datatypes::i256;
 use satisflow_kpi::{
-    Engine, Frontier, Identities, KpiRow, NO_VALUE, Plan, Position, Reason, RowKey, Sign, decimal_text,
+    Engine, Frontier, Identities, Kept, KpiRow, NO_VALUE, Plan, Position, Reason, RowKey, Sign, decimal_text,
     divide_half_even,
 };
 
@@ -295,6 +295,7 @@ impl Simulation {
             sets: &self.sets,
             watermarks: self.watermarks,
             groups_max: self.groups_max,
+            of_case: Kept::FIRST,
         };
         let expected = oracle::rows_of(&events, &scope);
         let shown = self.rows.iter().filter(|(_, (row, _))| row.reason != Reason::Withdrawn);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use arrow::array::{AsArray, BooleanArray, Decimal128Array, RecordBatch, StringArray};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use satisflow_kpi::{
-    Arrival, Batch, CalendarUnit, Definition, Engine, Frontier, Identities, KpiRow, MeasureInput, Metric, Plan,
+    Arrival, Batch, CalendarUnit, Definition, Engine, Frontier, Identities, Kept, KpiRow, MeasureInput, Metric, Plan,
     Position, PublishedRange, Reason, RowKey, RowsBuilder, Sign, Window, WindowSpan,
 };
 
@@ -28,6 +28,11 @@ pub struct Event {
 
 /// csat (mean), complaints per unit (ratio, first per case), count.
 pub fn plan(groups_max: usize) -> Plan {
+    plan_with(groups_max, Kept::FIRST)
+}
+
+/// The same, with these of each case.
+pub fn plan_with(groups_max: usize, of_case: Kept) -> Plan {
     let zone = jiff::tz::TimeZone::get("Europe/Berlin").unwrap();
     let rolling = |name: &str, length, step| Window {
         name: name.into(),
@@ -53,6 +58,7 @@ pub fn plan(groups_max: usize) -> Plan {
             Window { name: "all".into(), span: WindowSpan::All },
         ],
         measures: 3,
+        kept: BTreeMap::from([(1, of_case)]),
         definitions: vec![
             definition("csat", Metric::Mean(0)),
             definition("complaint_rate", Metric::Ratio { numerator: 1, denominator: 2, per: 1 }),

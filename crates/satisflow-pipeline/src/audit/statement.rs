@@ -1,7 +1,7 @@
 //! The comparison of one KPI, window and grouping set as one SQL statement.
 
 use satisflow_catalog::Measure;
-use satisflow_kpi::{Definition, Metric, WindowSpan};
+use satisflow_kpi::{Definition, Kept, Metric, WindowSpan};
 
 use super::ends::{changes, enter_end};
 use super::{Audit, Ends, Published, Series};
@@ -103,14 +103,11 @@ FROM expected e FULL OUTER JOIN current p ON e.window_end = p.window_end{same}",
     fn measure(&self, measure: &Measure, set: &[usize], base: bool) -> String {
         let dimensions: String = set.iter().map(|d| format!("{}, ", self.dimension(*d))).collect();
         let names: String = set.iter().map(|d| format!("{}, ", quoted(&self.catalog.dimensions[*d].name))).collect();
-        let (key, first) = match &measure.first_per {
-            None => ("NULL".to_owned(), "counting"),
-            Some(key) => (
-                format!("CAST({key} AS VARCHAR)"),
-                "counting AND row_number() OVER (PARTITION BY counting, k ORDER BY event_time, event_id, source) = 1",
-            ),
+        let (key, first) = match &measure.keyed {
+            None => ("NULL".to_owned(), "counting".to_owned()),
+            Some(by) => (format!("CAST({} AS VARCHAR)", by.key), format!("counting AND {}", kept(by.kept))),
         };
-        let keyed = if measure.first_per.is_some() { " AND k IS NOT NULL" } else { "" };
+        let keyed = if measure.keyed.is_some() { " AND k IS NOT NULL" } else { "" };
         let columns = COLUMNS.map(|(name, kind, of_base)| {
             let counts = if of_base == base { "c" } else { "false" };
             let value = match name {
@@ -126,15 +123,29 @@ FROM expected e FULL OUTER JOIN current p ON e.window_end = p.window_end{same}",
         FROM (SELECT *, CAST(w * x AS DECIMAL(60,10)) AS wx, CAST(w * w AS DECIMAL(50,12)) AS ww,
                      CAST(CAST(w * w AS DECIMAL(40,12)) * x AS DECIMAL(70,16)) AS wwx,
                      CAST(CAST(w * w AS DECIMAL(40,12)) * CAST(x * x AS DECIMAL(36,8)) AS DECIMAL(76,20)) AS wwxx
-              FROM (SELECT {dimensions}event_time, event_id, source, counting, {key} AS k,
-                           CAST({weight} AS DECIMAL(18,6)) AS w, CAST({value} AS DECIMAL(18,4)) AS x
-                    FROM resolved WHERE {filter}) AS r
+              FROM (SELECT {dimensions}event_time, {id} AS event_id, source, counting, {key} AS k,
+                           CAST(({weight}) AS DECIMAL(18,6)) AS w, CAST(({value}) AS DECIMAL(18,4)) AS x
+                    FROM {rows} WHERE {filter}) AS r
               WHERE w IS NOT NULL AND x IS NOT NULL{keyed}) AS m) AS f",
             columns = columns.join(", "),
-            weight = numeric(&measure.weight),
-            value = numeric(&measure.value),
+            weight = measure.weight,
+            value = measure.value,
             filter = measure.filter,
+            rows = self.rows(measure.per_answer),
+            id = if measure.per_answer { ANSWER_ID } else { "event_id" },
         )
+    }
+
+    /// The resolved events, or each of their answers.
+    pub(super) fn rows(&self, per_answer: bool) -> &'static str {
+        match (per_answer, self.catalog.reads_answers()) {
+            (false, false) => "resolved",
+            (false, true) => "(SELECT *, CAST(NULL AS VARCHAR) AS answer FROM resolved)",
+            (true, _) => {
+                "(SELECT * EXCEPT (item), unnest(map_keys(answers)) AS item, unnest(map_values(answers)) AS answer \
+                 FROM resolved WHERE answers IS NOT NULL)"
+            }
+        }
     }
 
     /// Ends up to here are published.
@@ -152,12 +163,18 @@ FROM expected e FULL OUTER JOIN current p ON e.window_end = p.window_end{same}",
     }
 }
 
-/// A condition counts as 1 or 0.
-fn numeric(sql: &str) -> String {
-    let comparison = [" < ", " > ", " = ", " <= ", " >= ", " <> "].iter().any(|op| sql.contains(op));
-    let lower = sql.trim_start().to_ascii_lowercase();
-    let is_case = lower.starts_with("case");
-    if comparison && !is_case { format!("CAST(({sql}) AS INT)") } else { format!("({sql})") }
+/// Orders answers of equal times as [`satisflow_catalog::ID_SEPARATOR`] says.
+const ANSWER_ID: &str = "event_id || chr(31) || item";
+
+/// Whether an event is one of those of its key that count.
+fn kept(kept: Kept) -> String {
+    let (order, n) = match kept {
+        Kept::First(n) => ("", n),
+        Kept::Last(n) => (" DESC", n),
+    };
+    format!(
+        "row_number() OVER (PARTITION BY counting, k ORDER BY event_time{order}, event_id{order}, source{order}) <= {n}"
+    )
 }
 
 fn quoted(name: &str) -> String {

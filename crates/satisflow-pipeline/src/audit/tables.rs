@@ -78,7 +78,11 @@ impl Tables {
         }
         let dimensions: Vec<String> = set.iter().map(|d| audit.dimension(*d)).collect();
         let listed = if dimensions.is_empty() { "1 AS one".to_owned() } else { dimensions.join(", ") };
-        let sql = format!("SELECT count(*) AS groups FROM (SELECT DISTINCT {listed} FROM resolved)");
+        let mut rows = format!("SELECT {listed} FROM {}", audit.rows(false));
+        if audit.catalog.reads_answers() {
+            rows += &format!(" UNION SELECT {listed} FROM {}", audit.rows(true));
+        }
+        let sql = format!("SELECT count(*) AS groups FROM (SELECT DISTINCT * FROM ({rows}))");
         let counted = self.context.sql(&sql).await?.collect().await?;
         let count = counted.first().map(|batch| batch["groups"].as_primitive::<Int64Type>().value(0));
         let count = count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0);

@@ -1,0 +1,7 @@
+//! Catalogs as they are read, and what their expressions make of events.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod answers;
+mod indexes;
+mod keyed;
+mod support;
