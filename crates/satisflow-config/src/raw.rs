@@ -40,7 +40,7 @@ pub struct RawConfig {
     pub idle_after_ms: Option<u32>,
     /// Panes that a window keeps in memory behind what is published; later events are restated from the lake.
     #[serde(default)]
-    #[schemars(extend("default" = 100))]
+    #[schemars(extend("default" = 1500))]
     pub late_panes: Option<u32>,
     /// A process that stands by publishes the KPIs when the one that does shows no sign of life for this long, ms.
     #[serde(default)]

@@ -187,7 +187,7 @@ impl Resolver<'_> {
             },
             allowed_lateness_micros: i64::from(raw.allowed_lateness_ms.unwrap_or(60_000)) * 1000,
             idle_after: millis(raw.idle_after_ms, 10_000),
-            late_panes: raw.late_panes.unwrap_or(100),
+            late_panes: raw.late_panes.unwrap_or(1500),
             takeover_after: millis(raw.takeover_after_ms, 15_000),
             audit: audit(&raw.audit),
             limits: limits(&raw.limits),
