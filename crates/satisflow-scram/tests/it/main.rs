@@ -85,3 +85,13 @@ fn verifiers_of_another_form_are_refused_and_none_is_logged() {
     }
     assert_eq!(format!("{:?}", pencil("pencil")), "Verifier(***)");
 }
+
+/// `create role a login password '...'`, then `rolpassword` of `pg_authid`, PostgreSQL 15.18.
+#[test]
+fn the_verifier_is_the_one_that_postgresql_stores() {
+    let stored = "SCRAM-SHA-256$4096:93UIE47MFAmXD8PwYpcrZw==$4BpQxVMzkJrfrvvLl6Lcgb9G2NE2U9KnqrG92C9wxd8=\
+                  :pLm5qpSCnHVL0WycmpEVTwj72Vbu0GR2QTqJaL5DjXM=";
+    let salt = STANDARD.decode("93UIE47MFAmXD8PwYpcrZw==").unwrap();
+    let ours = Verifier::of_password("Grün ⅸ пароль", &salt, ITERATIONS).unwrap();
+    assert_eq!(ours.to_string(), stored);
+}
