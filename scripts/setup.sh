@@ -15,6 +15,7 @@ if [ "${1:-}" != build ]; then
   need java openjdk-17-jre-headless
   need mvn maven
   need psql postgresql-client
+  need openssl openssl
   need go golang-go
 fi
 pkg-config --exists openssl 2> /dev/null || missing+=(libssl-dev)

@@ -1,6 +1,7 @@
 //! The program as users run it, against real components.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod access;
 mod audit;
 mod chaos;
 mod commands;

@@ -63,7 +63,7 @@ fn a_pack_of_ones_own_is_made_and_a_wrong_number_in_it_is_found() {
 /// A sample with void, late and repeated events, whose golden numbers are made here.
 #[test]
 fn indexes_answers_and_the_few_of_a_key_give_the_numbers_of_an_independent_program() {
-    let place = place();
+    let place = offline("");
     for file in ["catalog.yaml", "events.jsonl", "golden.py"] {
         std::fs::copy(repository().join("tests/fixtures/aggregates").join(file), place.path().join(file)).unwrap();
     }

@@ -3,10 +3,12 @@
 //! Every limit has a name and a default. Problems are reported all at once,
 //! each with its line, and nothing falls back silently.
 
+mod access;
 mod raw;
 mod reference;
 mod resolve;
 
+pub use access::UserSettings;
 pub use raw::RawConfig;
 pub use reference::reference;
 pub use resolve::{AuditSettings, Config, FlushLimits, StoreSettings, TimeMode};

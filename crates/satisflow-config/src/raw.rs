@@ -52,6 +52,12 @@ pub struct RawConfig {
     /// Limits of one record.
     #[serde(default)]
     pub limits: RawLimits,
+    /// Users of SQL, by name. Without any, everyone on this machine may ask.
+    #[serde(default)]
+    pub users: BTreeMap<String, RawUser>,
+    /// Certificate of the PostgreSQL listener. With it, clients elsewhere have to use TLS.
+    #[serde(default)]
+    pub tls: Option<RawTls>,
     /// PostgreSQL listener.
     #[serde(default)]
     pub sql: RawSql,
@@ -318,11 +324,33 @@ pub struct RawAudit {
     pub memory_bytes_max: Option<u32>,
 }
 
+/// A user of SQL, over PostgreSQL's protocol and HTTP.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawUser {
+    /// What `satisflow user hash` prints of the password, or `{ file: ... }` that holds it.
+    pub password: RawProperty,
+    /// Whether raw records, headers, attributes and free text are shown; they are NULL otherwise.
+    #[serde(default)]
+    #[schemars(extend("default" = false))]
+    pub raw_data: bool,
+}
+
+/// A certificate and its key.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawTls {
+    /// PEM file of the certificate and those that it rests on, relative to this one.
+    pub certificate: String,
+    /// PEM file of its private key.
+    pub key: String,
+}
+
 /// PostgreSQL listener.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawSql {
-    /// Loopback address and port.
+    /// Address and port; one that is not loopback needs `users` and `tls`.
     #[serde(default)]
     #[schemars(extend("default" = "127.0.0.1:5433"))]
     pub listen: Option<String>,

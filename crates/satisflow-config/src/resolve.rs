@@ -11,6 +11,7 @@ use satisflow_document::{Document, Problems, escape};
 use satisflow_kafka::{KafkaConfig, OnLostOffsets};
 use satisflow_model::{Binding, BindingSource, Limits, Mapping, Scale, Scales, SourceSpec, TimeFormat};
 
+use crate::access::UserSettings;
 use crate::raw::{
     RawAudit, RawBinding, RawBindingDetail, RawConfig, RawKafka, RawLake, RawLimits, RawOnIdle, RawOnLost, RawProperty,
     RawSecretFile, RawSource, RawTime,
@@ -108,6 +109,10 @@ pub struct Config {
     pub limits: Limits,
     /// Event ids that the duplicates of all partitions are known by without the lake.
     pub identities_max: usize,
+    /// Users of SQL, by name.
+    pub users: BTreeMap<String, UserSettings>,
+    /// TLS of the PostgreSQL listener.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
     /// PostgreSQL listener.
     pub sql_listen: SocketAddr,
     /// Most PostgreSQL connections.
@@ -122,10 +127,10 @@ pub struct Config {
     pub metrics_groups_max: usize,
 }
 
-struct Resolver<'a> {
+pub(crate) struct Resolver<'a> {
     document: &'a Document,
     problems: &'a mut Problems,
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
 }
 
 impl Config {
@@ -148,7 +153,7 @@ fn size(value: Option<u32>, default: u32) -> usize {
 }
 
 impl Resolver<'_> {
-    fn problem(&mut self, pointer: &str, message: String, hint: &str) {
+    pub(crate) fn problem(&mut self, pointer: &str, message: String, hint: &str) {
         let hint = (!hint.is_empty()).then(|| hint.to_owned());
         self.problems.at(self.document, pointer, message, hint);
     }
@@ -192,11 +197,13 @@ impl Resolver<'_> {
             audit: audit(&raw.audit),
             limits: limits(&raw.limits),
             identities_max: size(raw.limits.identities_max, 10_000_000),
-            sql_listen: self.listen("/sql/listen", raw.sql.listen.as_deref(), "127.0.0.1:5433"),
+            users: self.users(&raw.users),
+            tls: self.tls(raw.tls.as_ref()),
+            sql_listen: self.sql_listen(raw),
             connections_max: size(raw.sql.connections_max, 64),
             statement_timeout: millis(raw.sql.statement_timeout_ms, 60_000),
             query_memory_bytes_max: size(raw.sql.memory_bytes_max, 512 << 20),
-            http_listen: self.listen("/http/listen", raw.http.listen.as_deref(), "127.0.0.1:8080"),
+            http_listen: self.http_listen(raw),
             metrics_groups_max: size(raw.http.metrics_groups_max, 200),
         }
     }
@@ -269,7 +276,7 @@ impl Resolver<'_> {
         raw.iter().map(resolved).collect()
     }
 
-    fn property(&mut self, at: &str, value: &RawProperty) -> String {
+    pub(crate) fn property(&mut self, at: &str, value: &RawProperty) -> String {
         // A password such as 007 is what is written, not the number that YAML makes of it.
         let as_written = |read: String| self.document.written(at).map_or(read, str::to_owned);
         match value {
@@ -293,21 +300,27 @@ impl Resolver<'_> {
         if url.contains("://") { url.to_owned() } else { self.folder.join(url).to_string_lossy().into_owned() }
     }
 
-    fn listen(&mut self, pointer: &str, text: Option<&str>, default: &str) -> SocketAddr {
-        let fallback = SocketAddr::from(([127, 0, 0, 1], 0));
-        match text.unwrap_or(default).parse::<SocketAddr>() {
-            Ok(address) if address.ip().is_loopback() => address,
-            Ok(address) => {
-                let message = format!("{address} is not a loopback address, and there is no authentication yet");
-                self.problem(pointer, message, "listen on 127.0.0.1 and put an authenticating proxy in front");
-                fallback
-            }
-            Err(_) => {
-                let message = format!("`{}` is not an address and port", text.unwrap_or_default());
-                self.problem(pointer, message, "such as 127.0.0.1:5433");
-                fallback
-            }
+    fn sql_listen(&mut self, raw: &RawConfig) -> SocketAddr {
+        let address = self.listen("/sql/listen", raw.sql.listen.as_deref(), "127.0.0.1:5433");
+        self.sql_may_face_its_network(raw, address);
+        address
+    }
+
+    fn http_listen(&mut self, raw: &RawConfig) -> SocketAddr {
+        let address = self.listen("/http/listen", raw.http.listen.as_deref(), "127.0.0.1:8080");
+        if !address.ip().is_loopback() {
+            let message = format!("{address} is not a loopback address, and HTTP is served in the clear");
+            self.problem("/http/listen", message, "listen on 127.0.0.1 and put a proxy with TLS in front");
         }
+        address
+    }
+
+    fn listen(&mut self, pointer: &str, text: Option<&str>, default: &str) -> SocketAddr {
+        text.unwrap_or(default).parse().unwrap_or_else(|_| {
+            let message = format!("`{}` is not an address and port", text.unwrap_or_default());
+            self.problem(pointer, message, "such as 127.0.0.1:5433");
+            SocketAddr::from(([127, 0, 0, 1], 0))
+        })
     }
 
     fn scales(&mut self, raw: &RawConfig) -> Scales {

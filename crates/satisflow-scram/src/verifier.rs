@@ -76,6 +76,12 @@ impl Verifier {
         }
     }
 
+    /// Whether it was made of this password.
+    pub fn is_of(&self, password: &str) -> bool {
+        Self::of_password(password, &self.salt, self.iterations)
+            .is_ok_and(|other| other.stored_key.ct_eq(&self.stored_key).into())
+    }
+
     /// Whether the proof over `auth_message` comes from the password.
     pub(crate) fn proves(&self, auth_message: &[u8], proof: &[u8; KEY_BYTES]) -> bool {
         let mut client_key = hmac_sha256(&self.stored_key, auth_message);

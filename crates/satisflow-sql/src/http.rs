@@ -19,6 +19,7 @@ use futures::TryStreamExt;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::access::{Access, Caller, REFUSAL_PAUSE};
 use crate::error::SqlError;
 use crate::service::SqlService;
 
@@ -78,14 +79,22 @@ impl Form {
     }
 }
 
-/// The route of SQL over HTTP.
-pub fn http_router(service: Arc<SqlService>) -> Router {
-    let limit = axum::extract::DefaultBodyLimit::max(service.limits.query_bytes_max * 2);
-    Router::new().route("/sql", post(answer)).layer(limit).with_state(service)
+#[derive(Clone)]
+struct Asked {
+    service: Arc<SqlService>,
+    access: Arc<Access>,
 }
 
-async fn answer(State(service): State<Arc<SqlService>>, headers: HeaderMap, body: Bytes) -> Response {
-    match run(&service, &headers, &body).await {
+/// The route of SQL over HTTP.
+pub fn http_router(service: Arc<SqlService>, access: Arc<Access>) -> Router {
+    let limit = axum::extract::DefaultBodyLimit::max(service.limits.query_bytes_max * 2);
+    Router::new().route("/sql", post(answer)).layer(limit).with_state(Asked { service, access })
+}
+
+async fn answer(State(asked): State<Asked>, headers: HeaderMap, body: Bytes) -> Response {
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let Some(caller) = asked.access.caller(authorization) else { return refused(authorization).await };
+    match run(&asked.service, caller, &headers, &body).await {
         Ok(response) => response,
         Err((status, code, message)) => {
             (status, axum::Json(json!({"error": {"code": code, "message": message}}))).into_response()
@@ -93,12 +102,24 @@ async fn answer(State(service): State<Arc<SqlService>>, headers: HeaderMap, body
     }
 }
 
+/// Who sends no password is told at once that one is wanted; who sends a wrong one waits.
+async fn refused(authorization: Option<&str>) -> Response {
+    if authorization.is_some() {
+        tracing::warn!("an HTTP request with a wrong password or an unknown name was refused");
+        tokio::time::sleep(REFUSAL_PAUSE).await;
+    }
+    let message = "log in with a name and password of `users`: curl --user NAME";
+    let body = axum::Json(json!({"error": {"code": "unauthorized", "message": message}}));
+    let wanted = (header::WWW_AUTHENTICATE, "Basic realm=\"satisflow\", charset=\"UTF-8\"");
+    (StatusCode::UNAUTHORIZED, [wanted], body).into_response()
+}
+
 type Failure = (StatusCode, &'static str, String);
 
-async fn run(service: &SqlService, headers: &HeaderMap, body: &Bytes) -> Result<Response, Failure> {
+async fn run(service: &SqlService, caller: Caller, headers: &HeaderMap, body: &Bytes) -> Result<Response, Failure> {
     let query = query(headers, body)?;
     let form = Form::wanted(headers);
-    let mut stream = service.query(&query).await.map_err(failure)?;
+    let mut stream = service.query(&query, caller).await.map_err(failure)?;
     let schema = stream.schema();
     let (mut rows, mut batches) = (0, Vec::new());
     while let Some(batch) = stream.try_next().await.map_err(|error| failure(error.into()))? {

@@ -3,8 +3,10 @@
 //! - Read-only by construction: the session holds read-only views and nothing
 //!   else, and every statement passes an allow-list before it is planned.
 //! - `records` itself can't be named by clients; the views over it can.
+//! - With users, nobody asks without a password; a network is served with users and TLS only.
 //! - Statements, connections and memory are limited, streams included.
 
+mod access;
 mod error;
 mod functions;
 mod guard;
@@ -16,6 +18,7 @@ mod sqlstate;
 mod tables;
 mod views;
 
+pub use access::{Access, Caller, User};
 pub use error::SqlError;
 pub use http::http_router;
 pub use pg::{PgError, serve_pg};

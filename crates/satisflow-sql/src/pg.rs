@@ -11,16 +11,13 @@ use futures::channel::oneshot::Receiver;
 use futures::future::Shared;
 use futures::{FutureExt, Sink, StreamExt};
 use pgwire::api::auth::StartupHandler;
-use pgwire::api::auth::noop::NoopStartupHandler;
 use pgwire::api::cancel::{CancelHandler, DefaultCancelHandler};
 use pgwire::api::portal::{Format, Portal};
 use pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
 use pgwire::api::results::{FieldInfo, QueryResponse, Response};
 use pgwire::api::stmt::QueryParser;
 use pgwire::api::store::PortalStore;
-use pgwire::api::{
-    ClientInfo, ClientPortalStore, ConnectionHandle, ConnectionManager, ErrorHandler, PgWireServerHandlers, Type,
-};
+use pgwire::api::{ClientInfo, ClientPortalStore, ConnectionHandle, ErrorHandler, PgWireServerHandlers, Type};
 use pgwire::error::{PgWireError, PgWireResult};
 use pgwire::messages::PgWireBackendMessage;
 use pgwire::tokio::process_socket;
@@ -30,18 +27,22 @@ use tokio::sync::Semaphore;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::access::{Access, Caller};
 use crate::error::SqlError;
 use crate::guard::{self, Guard};
 use crate::interrupt::Wanted;
 use crate::service::SqlService;
 use crate::sqlstate::{self, user_error};
+use login::{Door, Login, caller};
+
+mod login;
 
 /// The listener can't be served.
 #[derive(Debug, thiserror::Error)]
 pub enum PgError {
-    /// It listens to a network, and there is no authentication yet.
-    #[error("{0} is not a loopback address: SQL is served without passwords and only to this machine")]
-    NotLoopback(std::net::SocketAddr),
+    /// It listens to a network without users or without TLS.
+    #[error("{0} is not a loopback address: SQL is served to a network only with `users` and `tls`")]
+    Exposed(std::net::SocketAddr),
     /// The listener failed.
     #[error("SQL listener: {0}")]
     Io(#[from] std::io::Error),
@@ -52,13 +53,18 @@ pub enum PgError {
 ///
 /// # Errors
 /// [`PgError`].
-pub async fn serve_pg(listener: TcpListener, service: Arc<SqlService>, stop: CancellationToken) -> Result<(), PgError> {
+pub async fn serve_pg(
+    listener: TcpListener,
+    service: Arc<SqlService>,
+    access: Arc<Access>,
+    stop: CancellationToken,
+) -> Result<(), PgError> {
     let address = listener.local_addr()?;
-    if !address.ip().is_loopback() {
-        return Err(PgError::NotLoopback(address));
+    if !address.ip().is_loopback() && !access.can_face_a_network() {
+        return Err(PgError::Exposed(address));
     }
     let threads = service.threads();
-    let serving = threads.spawn(accept(listener, service, stop));
+    let serving = threads.spawn(accept(listener, service, access, stop));
     serving.await.map_err(|error| PgError::Io(std::io::Error::other(error)))?
 }
 
@@ -87,9 +93,15 @@ async fn refuse(mut socket: TcpStream) {
     let _: Result<std::io::Result<()>, _> = tokio::time::timeout(REFUSAL_TIMEOUT, told).await;
 }
 
-async fn accept(listener: TcpListener, service: Arc<SqlService>, stop: CancellationToken) -> Result<(), PgError> {
+async fn accept(
+    listener: TcpListener,
+    service: Arc<SqlService>,
+    access: Arc<Access>,
+    stop: CancellationToken,
+) -> Result<(), PgError> {
     let connections = Arc::new(Semaphore::new(service.limits.connections_max));
-    let handlers = Arc::new(Handlers::new(&service));
+    let (session, tls) = (Arc::new(Session::new(&service)), access.tls());
+    let door = Arc::new(Door::new(access));
     loop {
         let socket = tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -106,11 +118,12 @@ async fn accept(listener: TcpListener, service: Arc<SqlService>, stop: Cancellat
             tokio::spawn(refuse(socket));
             continue;
         };
-        let (handlers, stop) = (Arc::clone(&handlers), stop.clone());
+        let handlers = Arc::new(Handlers::new(&session, &door));
+        let (tls, stop) = (tls.clone(), stop.clone());
         tokio::spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => {}
-                ended = process_socket(socket, None, handlers) => {
+                ended = process_socket(socket, tls, handlers) => {
                     if let Err(error) = ended {
                         tracing::debug!(%error, "a SQL connection has ended");
                     }
@@ -121,36 +134,20 @@ async fn accept(listener: TcpListener, service: Arc<SqlService>, stop: Cancellat
     }
 }
 
+/// The handlers of one connection.
 struct Handlers {
     session: Arc<Session>,
-    startup: Arc<Startup>,
+    login: Arc<Login>,
     cancel: Arc<DefaultCancelHandler>,
 }
 
 impl Handlers {
-    fn new(service: &SqlService) -> Handlers {
-        let hooks: Vec<Arc<dyn QueryHook>> =
-            vec![Arc::new(Guard), Arc::new(SetShowHook), Arc::new(TransactionStatementHook)];
-        let connections = Arc::new(ConnectionManager::new());
+    fn new(session: &Arc<Session>, door: &Arc<Door>) -> Handlers {
         Handlers {
-            session: Arc::new(Session {
-                inner: DfSessionService::new_with_hooks(Arc::clone(&service.context), hooks),
-                timeout: service.limits.statement_timeout,
-                query_bytes_max: service.limits.query_bytes_max,
-            }),
-            startup: Arc::new(Startup { connections: Arc::clone(&connections) }),
-            cancel: Arc::new(DefaultCancelHandler::new(connections)),
+            session: Arc::clone(session),
+            login: Arc::new(Login::new(Arc::clone(door))),
+            cancel: Arc::new(DefaultCancelHandler::new(Arc::clone(&door.connections))),
         }
-    }
-}
-
-struct Startup {
-    connections: Arc<ConnectionManager>,
-}
-
-impl NoopStartupHandler for Startup {
-    fn connection_manager(&self) -> Option<Arc<ConnectionManager>> {
-        Some(Arc::clone(&self.connections))
     }
 }
 
@@ -175,7 +172,7 @@ impl PgWireServerHandlers for Handlers {
     }
 
     fn startup_handler(&self) -> Arc<impl StartupHandler> {
-        Arc::clone(&self.startup)
+        Arc::clone(&self.login)
     }
 
     fn cancel_handler(&self) -> Arc<impl CancelHandler> {
@@ -189,9 +186,21 @@ impl PgWireServerHandlers for Handlers {
 
 /// The session of the library, with limits on what it runs and streams.
 struct Session {
-    inner: DfSessionService,
+    sessions: Sessions,
     timeout: Duration,
     query_bytes_max: usize,
+}
+
+/// The library's session for each kind of caller.
+struct Sessions {
+    all: DfSessionService,
+    without_raw_data: DfSessionService,
+}
+
+impl Sessions {
+    fn of(&self, caller: Caller) -> &DfSessionService {
+        if caller.raw_data { &self.all } else { &self.without_raw_data }
+    }
 }
 
 /// SQLSTATE query_canceled.
@@ -259,6 +268,19 @@ impl Ends {
 }
 
 impl Session {
+    fn new(service: &SqlService) -> Session {
+        let session = |caller: Caller| {
+            let hooks: Vec<Arc<dyn QueryHook>> =
+                vec![Arc::new(Guard), Arc::new(SetShowHook), Arc::new(TransactionStatementHook)];
+            DfSessionService::new_with_hooks(Arc::clone(service.context(caller)), hooks)
+        };
+        Session {
+            sessions: Sessions { all: session(Caller::ALL), without_raw_data: session(Caller { raw_data: false }) },
+            timeout: service.limits.statement_timeout,
+            query_bytes_max: service.limits.query_bytes_max,
+        }
+    }
+
     /// The client's `statement_timeout` where it is shorter than the limit.
     fn timeout_of<C: ClientInfo>(&self, client: &C) -> Duration {
         let own = client.metadata().get("statement_timeout_ms").and_then(|text| text.parse().ok());
@@ -268,7 +290,8 @@ impl Session {
 
 /// The library's parser behind the limits of a statement.
 struct LimitedParser {
-    inner: Arc<Parser>,
+    all: Arc<Parser>,
+    without_raw_data: Arc<Parser>,
     query_bytes_max: usize,
 }
 
@@ -280,16 +303,17 @@ impl QueryParser for LimitedParser {
     where
         C: ClientInfo + Unpin + Send + Sync,
     {
+        let parser = if caller(client)?.raw_data { &self.all } else { &self.without_raw_data };
         guard::check_size(sql, self.query_bytes_max).map_err(|message| user_error("54000", message))?;
-        self.inner.parse_sql(client, sql, types).await
+        parser.parse_sql(client, sql, types).await
     }
 
     fn get_parameter_types(&self, statement: &Self::Statement) -> PgWireResult<Vec<Type>> {
-        self.inner.get_parameter_types(statement)
+        self.all.get_parameter_types(statement)
     }
 
     fn get_result_schema(&self, statement: &Self::Statement, format: Option<&Format>) -> PgWireResult<Vec<FieldInfo>> {
-        self.inner.get_result_schema(statement, format)
+        self.all.get_result_schema(statement, format)
     }
 }
 
@@ -302,10 +326,11 @@ impl SimpleQueryHandler for Session {
         C::Error: std::fmt::Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
+        let session = self.sessions.of(caller(client)?);
         guard::check_size(query, self.query_bytes_max).map_err(|message| user_error("54000", message))?;
         let timeout = self.timeout_of(client);
         let wanted = Arc::new(Wanted::new(timeout));
-        let running = wanted.scope(SimpleQueryHandler::do_query(&self.inner, client, query));
+        let running = wanted.scope(SimpleQueryHandler::do_query(session, client, query));
         let responses = in_time(timeout, running).await?;
         let ends = Ends { timeout, wanted, cancelled: cancel_requests(client).await };
         Ok(responses.into_iter().map(|response| ends.limit(response)).collect())
@@ -318,7 +343,11 @@ impl ExtendedQueryHandler for Session {
     type QueryParser = LimitedParser;
 
     fn query_parser(&self) -> Arc<Self::QueryParser> {
-        Arc::new(LimitedParser { inner: self.inner.query_parser(), query_bytes_max: self.query_bytes_max })
+        Arc::new(LimitedParser {
+            all: self.sessions.all.query_parser(),
+            without_raw_data: self.sessions.without_raw_data.query_parser(),
+            query_bytes_max: self.query_bytes_max,
+        })
     }
 
     async fn do_query<C>(
@@ -333,9 +362,10 @@ impl ExtendedQueryHandler for Session {
         C::Error: std::fmt::Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
+        let session = self.sessions.of(caller(client)?);
         let timeout = self.timeout_of(client);
         let wanted = Arc::new(Wanted::new(timeout));
-        let running = wanted.scope(ExtendedQueryHandler::do_query(&self.inner, client, portal, max_rows));
+        let running = wanted.scope(ExtendedQueryHandler::do_query(session, client, portal, max_rows));
         let response = in_time(timeout, running).await?;
         Ok(Ends { timeout, wanted, cancelled: cancel_requests(client).await }.limit(response))
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use datafusion::common::DataFusionError;
 use datafusion::execution::memory_pool::FairSpillPool;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
@@ -13,6 +13,7 @@ use datafusion_postgres::datafusion_pg_catalog::pg_catalog::context::EmptyContex
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
 use futures::StreamExt;
 
+use crate::access::Caller;
 use crate::error::SqlError;
 use crate::interrupt::{Interruptible, Wanted};
 use crate::tables::Tables;
@@ -50,7 +51,9 @@ impl Default for SqlLimits {
 
 /// SQL over the published tables.
 pub struct SqlService {
-    pub(crate) context: Arc<SessionContext>,
+    all: Arc<SessionContext>,
+    /// The same, raw records and free text hidden.
+    without_raw_data: Arc<SessionContext>,
     pub(crate) limits: SqlLimits,
     threads: Threads,
 }
@@ -78,33 +81,18 @@ impl SqlService {
     /// # Errors
     /// When a view does not plan over them.
     pub fn new(tables: Tables, limits: SqlLimits) -> Result<Arc<SqlService>, SqlError> {
-        let config = SessionConfig::new()
-            .with_information_schema(true)
-            .with_default_catalog_and_schema(CATALOG, "public")
-            .with_create_default_catalog_and_schema(true)
-            .set_bool("datafusion.execution.parquet.schema_force_view_types", false)
-            .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
-            .set_str("datafusion.sql_parser.dialect", "postgres");
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(FairSpillPool::new(limits.memory_bytes_max)))
             .build_arc()?;
-        let state = SessionStateBuilder::new()
-            .with_config(config)
-            .with_runtime_env(runtime)
-            .with_default_features()
-            .with_physical_optimizer_rule(Arc::new(Interruptible))
-            .build();
-        let context = SessionContext::new_with_state(state);
-        functions::register(&context);
-        views::register(&context, tables)?;
-        setup_pg_catalog(&context, CATALOG, EmptyContextProvider).map_err(|error| *error)?;
+        let all = context(&tables, &runtime, Caller::ALL)?;
+        let without_raw_data = context(&tables, &runtime, Caller { raw_data: false })?;
         let threads = tokio::runtime::Builder::new_multi_thread()
             .thread_name("sql")
             .thread_stack_size(STACK_BYTES)
             .enable_all()
             .build()
             .map_err(|error| SqlError::Threads(error.to_string()))?;
-        Ok(Arc::new(SqlService { context: Arc::new(context), limits, threads: Threads(Some(threads)) }))
+        Ok(Arc::new(SqlService { all, without_raw_data, limits, threads: Threads(Some(threads)) }))
     }
 
     /// Where clients and their queries run.
@@ -112,16 +100,20 @@ impl SqlService {
         self.threads.0.as_ref().map_or_else(tokio::runtime::Handle::current, |runtime| runtime.handle().clone())
     }
 
+    pub(crate) fn context(&self, caller: Caller) -> &Arc<SessionContext> {
+        if caller.raw_data { &self.all } else { &self.without_raw_data }
+    }
+
     /// Runs one query; its stream ends with an error at the statement timeout.
     ///
     /// # Errors
     /// When the statement is refused or does not plan.
-    pub async fn query(&self, sql: &str) -> Result<SendableRecordBatchStream, SqlError> {
+    pub async fn query(&self, sql: &str, caller: Caller) -> Result<SendableRecordBatchStream, SqlError> {
         guard::check_size(sql, self.limits.query_bytes_max).map_err(SqlError::TooLong)?;
         guard::only_query(sql).map_err(SqlError::Refused)?;
         let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         let timeout = self.limits.statement_timeout;
-        let (context, sql) = (Arc::clone(&self.context), sql.to_owned());
+        let (context, sql) = (Arc::clone(self.context(caller)), sql.to_owned());
         let wanted = Wanted::new(timeout);
         let started = self.threads().spawn(async move {
             let started = async { context.sql_with_options(&sql, options).await?.execute_stream().await };
@@ -133,6 +125,27 @@ impl SqlService {
         });
         started.await.map_err(|error| SqlError::Threads(error.to_string()))?
     }
+}
+
+fn context(tables: &Tables, runtime: &Arc<RuntimeEnv>, caller: Caller) -> Result<Arc<SessionContext>, SqlError> {
+    let config = SessionConfig::new()
+        .with_information_schema(true)
+        .with_default_catalog_and_schema(CATALOG, "public")
+        .with_create_default_catalog_and_schema(true)
+        .set_bool("datafusion.execution.parquet.schema_force_view_types", false)
+        .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
+        .set_str("datafusion.sql_parser.dialect", "postgres");
+    let state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(Arc::clone(runtime))
+        .with_default_features()
+        .with_physical_optimizer_rule(Arc::new(Interruptible))
+        .build();
+    let context = SessionContext::new_with_state(state);
+    functions::register(&context);
+    views::register(&context, tables.clone(), caller)?;
+    setup_pg_catalog(&context, CATALOG, EmptyContextProvider).map_err(|error| *error)?;
+    Ok(Arc::new(context))
 }
 
 /// The stream, read on the threads of queries, until the timeout or until its reader is gone.

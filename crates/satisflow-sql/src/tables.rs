@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::catalog::TableProvider;
 
 /// What is published.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Tables {
     /// Rows of `records`, those not yet committed included.
     pub records: Arc<dyn TableProvider>,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableFunctionImpl, TableProvider};
 use datafusion::common::{DataFusionError, Result, ScalarValue, plan_err};
@@ -12,6 +12,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SessionContext, ident};
 use futures::executor::block_on;
 
+use crate::access::Caller;
 use crate::tables::Tables;
 
 /// Columns of `records` that are not part of an event.
@@ -33,6 +34,9 @@ const ENVELOPE: &[&str] = &[
     "answers",
     "attributes",
 ];
+
+/// Columns of `records` that are NULL for those who may not see raw data.
+const RAW_DATA: &[&str] = &["raw", "headers", "attributes", "text"];
 
 /// What clients list as tables: facts as they were stored. The others derive from them.
 const TABLES: &[&str] = &["events", "rejects", "duplicates", "kpis", "kpi_live"];
@@ -71,14 +75,15 @@ impl TableProvider for Published {
 
 const POSITION: &str = r#"topic, "partition", "offset", kafka_time, ingest_time"#;
 
-pub(crate) fn register(context: &SessionContext, tables: Tables) -> Result<()> {
+pub(crate) fn register(context: &SessionContext, tables: Tables, caller: Caller) -> Result<()> {
     let records = tables.records.schema();
     let kpis = tables.kpis.schema();
     let live = match tables.kpi_live {
         Some(live) => live,
         None => Arc::new(MemTable::try_new(Arc::clone(&kpis), vec![vec![]])?),
     };
-    context.register_table("records_internal", tables.records)?;
+    let shown = if caller.raw_data { tables.records } else { hidden(tables.records)? };
+    context.register_table("records_internal", shown)?;
     context.register_table("kpis_internal", Arc::clone(&tables.kpis))?;
     context.register_table("kpi_live_internal", live)?;
     let list = [
@@ -105,6 +110,18 @@ pub(crate) fn register(context: &SessionContext, tables: Tables) -> Result<()> {
         context.deregister_table(name)?;
     }
     Ok(())
+}
+
+/// The rows with NULL in the columns of raw data.
+fn hidden(records: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>> {
+    let schema = records.schema();
+    let shown = |field: &Arc<Field>| match RAW_DATA.contains(&field.name().as_str()) {
+        true => Ok(lit(ScalarValue::try_new_null(field.data_type())?).alias(field.name())),
+        false => Ok(ident(field.name())),
+    };
+    let columns = schema.fields().iter().map(shown).collect::<Result<Vec<_>>>()?;
+    let plan = LogicalPlanBuilder::scan("records", provider_as_source(records), None)?.project(columns)?.build()?;
+    Ok(Arc::new(ViewTable::new(plan, None)))
 }
 
 fn quoted(name: &str) -> String {

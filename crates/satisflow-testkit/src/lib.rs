@@ -19,7 +19,7 @@ pub use kafka::Kafka;
 pub use minio::Minio;
 pub use program::{Finished, Program, Running};
 pub use proxy::{Fault, Proxy};
-pub use secured::Login;
+pub use secured::{CERTIFICATE, KEY, Login, make_key};
 
 /// The repository, as cargo tells a running test: a checkout may have moved
 /// since this was compiled.

@@ -8,8 +8,10 @@ use anyhow::{Context, Result, bail};
 /// The listener's name in Kafka's properties.
 pub(crate) const LISTENER: &str = "SECURED";
 /// The broker's certificate, signed by itself: also what clients trust.
-pub(crate) const CERTIFICATE: &str = "certificate.pem";
-const KEY: &str = "key.pem";
+/// Name of the certificate that [`make_key`] makes.
+pub const CERTIFICATE: &str = "certificate.pem";
+/// Name of its key.
+pub const KEY: &str = "key.pem";
 /// Both, as Kafka reads them.
 const KEYSTORE: &str = "keystore.pem";
 
@@ -45,8 +47,11 @@ impl Login {
     }
 }
 
-/// Makes the broker's key and certificate in its folder.
-pub(crate) fn make_key(folder: &Path) -> Result<()> {
+/// Makes a key and a certificate of 127.0.0.1 in a folder, by themselves and in one file.
+///
+/// # Errors
+/// When `openssl` fails.
+pub fn make_key(folder: &Path) -> Result<()> {
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"])
         .args(["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", KEY, "-out", CERTIFICATE])

@@ -75,6 +75,9 @@ Examples:
   satisflow packs init nps my-nps && satisflow packs test my-nps"
     )]
     Packs(command::packs::PacksCommand),
+    /// Users of SQL.
+    #[command(subcommand)]
+    User(UserCommand),
     /// Run everything on this machine: broker, generator, service, listeners.
     #[command(after_help = "Examples:
   satisflow demo
@@ -200,6 +203,18 @@ Examples:
     Replay(RejectsReplayArgs),
 }
 
+#[derive(Debug, Subcommand)]
+enum UserCommand {
+    /// Print what `users` in the configuration keeps of a password.
+    #[command(after_help = "The password is asked for, or is the first line of standard input. What is printed is
+the text that PostgreSQL stores (SCRAM-SHA-256): it proves the password, and can't be used to log in.
+
+Examples:
+  satisflow user hash
+  satisflow user hash < password.txt")]
+    Hash,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct RejectsReplayArgs {
     #[command(flatten)]
@@ -247,6 +262,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Rejects(RejectsCommand::Export { lake, reason }) => command::rejects::export(lake, reason).await,
         Command::Rejects(RejectsCommand::Replay(args)) => command::rejects::replay(args).await,
         Command::Packs(packs) => command::packs::packs(packs).await,
+        Command::User(UserCommand::Hash) => command::user::hash(),
         Command::Demo(args) => command::demo::demo(args).await,
         Command::Schema { name } => command::schema(&name),
     }

@@ -10,6 +10,7 @@ pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod serve;
 pub(crate) mod sql;
+pub(crate) mod user;
 
 use std::io::Write;
 use std::process::ExitCode;

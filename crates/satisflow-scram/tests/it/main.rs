@@ -32,6 +32,7 @@ fn the_vector_of_rfc_7677() {
 fn a_stored_verifier_works_as_the_password_it_was_made_of() {
     let stored: Verifier = pencil("pencil").to_string().parse().unwrap();
     assert_eq!(stored, pencil("pencil"));
+    assert!(stored.is_of("pencil") && !stored.is_of("Pencil") && !stored.is_of(""));
     login(stored, &format!("{UNPROVED},p={PROOF}")).unwrap();
 }
 

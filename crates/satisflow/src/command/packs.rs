@@ -1,5 +1,6 @@
 //! `satisflow packs`.
 
+use satisflow_sql::Caller;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -155,7 +156,7 @@ async fn rows(lake: &Lake, checked: &Checked) -> Result<BTreeSet<String>> {
     let dimensions: String = checked.catalog.dimension_names().iter().map(|name| format!("\"{name}\", ")).collect();
     let query = format!("SELECT kpi, window_name, grouping_set, {dimensions}window_end, value, n FROM kpi_current");
     let service = sql::over(lake)?;
-    let mut batches = service.query(&query).await?;
+    let mut batches = service.query(&query, Caller::ALL).await?;
     let mut text = Vec::new();
     while let Some(batch) = batches.try_next().await? {
         arrow::csv::WriterBuilder::new().with_header(true).build(&mut text).write(&batch)?;

@@ -1,5 +1,6 @@
 //! `satisflow rejects`.
 
+use satisflow_sql::Caller;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -18,7 +19,7 @@ pub(crate) async fn list(lake: LakeArg) -> Result<ExitCode> {
     let service = sql::service(&lake).await?;
     let query = "SELECT reason, count(*) AS records, max(ingest_time) AS latest, max(message) AS message \
                  FROM rejects GROUP BY reason ORDER BY records DESC, reason";
-    let rows = service.query(query).await?;
+    let rows = service.query(query, Caller::ALL).await?;
     let schema = rows.schema();
     let batches: Vec<_> = rows.try_collect().await?;
     say(&arrow::util::pretty::pretty_format_batches_with_schema(schema, &batches)?.to_string())?;
@@ -31,7 +32,7 @@ pub(crate) async fn export(lake: LakeArg, reason: Option<String>) -> Result<Exit
     let only = reason.map(|r| format!(" AND reason = '{}'", r.replace('\'', "''"))).unwrap_or_default();
     let query =
         format!("SELECT raw FROM rejects WHERE raw IS NOT NULL{only} ORDER BY topic, \"partition\", \"offset\"");
-    let mut rows = service.query(&query).await?;
+    let mut rows = service.query(&query, Caller::ALL).await?;
     let mut out = std::io::stdout().lock();
     while let Some(batch) = rows.try_next().await? {
         let raw = batch.column(0).as_binary::<i32>();

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use prometheus::Registry;
-use satisflow_config::Config;
+use satisflow_config::{Config, UserSettings};
 use satisflow_pipeline::ServiceParts;
-use satisflow_sql::{SqlLimits, SqlService, Tables};
+use satisflow_sql::{Access, SqlLimits, SqlService, Tables, User};
 use satisflow_web::{Readiness, WebState};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -73,9 +73,10 @@ impl Serving {
         });
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        let router = web.merge(satisflow_sql::http_router(Arc::clone(&sql)));
+        let access = Arc::new(access(config)?);
+        let router = web.merge(satisflow_sql::http_router(Arc::clone(&sql), Arc::clone(&access)));
         let (pg_stop, http_stop) = (stop.clone(), stop.clone());
-        tasks.spawn(async move { Ok(satisflow_sql::serve_pg(listeners.sql, sql, pg_stop).await?) });
+        tasks.spawn(async move { Ok(satisflow_sql::serve_pg(listeners.sql, sql, access, pg_stop).await?) });
         tasks.spawn(async move { satisflow_web::serve(listeners.http, router, http_stop).await });
         Ok(Serving { tasks, stop })
     }
@@ -94,4 +95,10 @@ impl Serving {
             tracing::warn!("open connections were dropped");
         }
     }
+}
+
+fn access(config: &Config) -> Result<Access> {
+    let user = |settings: &UserSettings| User { verifier: settings.verifier.clone(), raw_data: settings.raw_data };
+    let users = config.users.iter().map(|(name, settings)| (name.clone(), user(settings)));
+    Ok(Access::new(users.collect(), config.tls.clone())?)
 }

@@ -8,7 +8,7 @@ use anyhow::Result;
 use arrow::array::RecordBatch;
 use futures::TryStreamExt;
 use satisflow_lake::{Lake, StoreOptions};
-use satisflow_sql::{SqlLimits, SqlService, Tables};
+use satisflow_sql::{Caller, SqlLimits, SqlService, Tables};
 
 use super::say;
 use crate::cli::{Format, LakeArg, SqlArgs};
@@ -23,7 +23,7 @@ pub(crate) async fn sql(args: SqlArgs) -> Result<ExitCode> {
 }
 
 async fn print_rows(service: &SqlService, args: &SqlArgs) -> Result<()> {
-    let mut rows = service.query(&args.query).await?;
+    let mut rows = service.query(&args.query, Caller::ALL).await?;
     let schema = rows.schema();
     let mut batches = Vec::new();
     while let Some(batch) = rows.try_next().await? {

@@ -1,0 +1,90 @@
+//! Users and TLS of the listeners.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use satisflow_document::escape;
+use satisflow_scram::Verifier;
+
+use crate::raw::{RawConfig, RawTls, RawUser};
+use crate::resolve::Resolver;
+
+/// What PostgreSQL's clients call the protocol inside of TLS.
+const ALPN: &[u8] = b"postgresql";
+
+/// A user of SQL.
+#[derive(Debug, Clone)]
+pub struct UserSettings {
+    /// Of the password.
+    pub verifier: Verifier,
+    /// Whether raw records and free text are shown.
+    pub raw_data: bool,
+}
+
+impl Resolver<'_> {
+    pub(crate) fn users(&mut self, raw: &BTreeMap<String, RawUser>) -> BTreeMap<String, UserSettings> {
+        let mut users = BTreeMap::new();
+        for (name, user) in raw {
+            let at = format!("/users/{}/password", escape(name));
+            match self.property(&at, &user.password).parse::<Verifier>() {
+                Ok(verifier) => {
+                    users.insert(name.clone(), UserSettings { verifier, raw_data: user.raw_data });
+                }
+                Err(error) => {
+                    self.problem(
+                        &at,
+                        error.to_string(),
+                        "what `satisflow user hash` prints; the password itself is not kept",
+                    );
+                }
+            }
+        }
+        users
+    }
+
+    pub(crate) fn tls(&mut self, raw: Option<&RawTls>) -> Option<Arc<ServerConfig>> {
+        let raw = raw?;
+        let (certificate, key) = (self.folder.join(&raw.certificate), self.folder.join(&raw.key));
+        let chain = self.or_problem("/tls/certificate", &certificate, chain(&certificate));
+        let private = self.or_problem("/tls/key", &key, PrivateKeyDer::from_pem_file(&key).map_err(|e| e.to_string()));
+        let server = server(chain?, private?).map_err(|error| error.to_string());
+        self.or_problem("/tls/key", &key, server)
+    }
+
+    fn or_problem<T>(&mut self, at: &str, file: &Path, read: Result<T, String>) -> Option<T> {
+        let told = |error| self.problem(at, format!("{}: {error}", file.display()), "a PEM file, relative to this one");
+        read.map_err(told).ok()
+    }
+
+    /// Only users behind TLS may come from elsewhere.
+    pub(crate) fn sql_may_face_its_network(&mut self, raw: &RawConfig, address: std::net::SocketAddr) {
+        if address.ip().is_loopback() || (!raw.users.is_empty() && raw.tls.is_some()) {
+            return;
+        }
+        let message = format!("{address} is not a loopback address, and `users` or `tls` is missing");
+        self.problem("/sql/listen", message, "name users and a certificate, or listen on 127.0.0.1");
+    }
+}
+
+fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    match read {
+        Ok(chain) if chain.is_empty() => Err("no certificate in it".to_owned()),
+        read => read.map_err(|error| error.to_string()),
+    }
+}
+
+fn server(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<ServerConfig>, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let mut server = builder.with_no_client_auth().with_single_cert(chain, key)?;
+    server.alpn_protocols = vec![ALPN.to_vec()];
+    Ok(Arc::new(server))
+}
