@@ -1,5 +1,6 @@
 //! SQL with the clients that people use, and with those that mean harm.
 
+use std::io::Read;
 use std::process::Command;
 
 use satisflow_testkit::{Running, wait_for};
@@ -30,6 +31,7 @@ fn sql_answers_real_clients_and_refuses_what_harms() {
     can_not_be_written_whatever_is_sent(&place);
     prepares_statements_of_psycopg(&place);
     answers_http_in_every_form(&place);
+    streams_what_is_long(&place, &running);
     tells_errors_by_their_sqlstate(&place);
     refuses_one_connection_too_many(&place);
     cancels_what_a_client_no_longer_wants(&place);
@@ -187,6 +189,46 @@ fn answers_http_in_every_form(place: &Place) {
     let foreign = reqwest::blocking::Client::new().post(&url).header("content-type", "application/sql");
     let foreign = foreign.header("origin", "http://evil.example").body("select 1").send().unwrap();
     assert_eq!(foreign.status().as_u16(), 403);
+}
+
+/// Resident memory of a process, bytes.
+fn memory(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
+/// A result of 10 million rows takes the memory of a few batches.
+fn streams_what_is_long(place: &Place, running: &Running) {
+    let url = format!("http://127.0.0.1:{}/sql", place.http);
+    let send = |query: &str| {
+        let request = reqwest::blocking::Client::builder().timeout(LIMIT).build().unwrap().post(&url);
+        request
+            .header("content-type", "application/sql")
+            .header("accept", "text/csv")
+            .body(query.to_owned())
+            .send()
+            .unwrap()
+    };
+    let rows = |limit: u32| format!("select a.event_id, b.event_id from events a, events b, events c limit {limit}");
+    let before = memory(running.id());
+    let (mut answer, mut lines, mut bytes, mut most) = (send(&rows(10_000_000)), 0, 0, 0);
+    assert_eq!(answer.status().as_u16(), 200);
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let count = answer.read(&mut buffer).unwrap();
+        if count == 0 {
+            break;
+        }
+        bytes += count;
+        most = memory(running.id()).max(most);
+        lines += buffer[..count].iter().filter(|byte| **byte == b'\n').count();
+    }
+    assert_eq!(lines, 10_000_001);
+    let grown = most.saturating_sub(before);
+    assert!(bytes > 140_000_000 && grown < 70_000_000, "{grown} bytes of memory for {bytes} bytes");
+    // One row more than are sent: the answer has no end that could be taken for its end.
+    assert!(send(&rows(10_000_001)).bytes().is_err());
 }
 
 /// Processor time of a process so far, hundredths of a second.

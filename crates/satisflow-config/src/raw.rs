@@ -380,4 +380,8 @@ pub struct RawHttp {
     #[serde(default)]
     #[schemars(extend("default" = 200))]
     pub metrics_groups_max: Option<u32>,
+    /// Most rows of one answer of `POST /sql`.
+    #[serde(default)]
+    #[schemars(extend("default" = 10000000))]
+    pub rows_max: Option<u32>,
 }

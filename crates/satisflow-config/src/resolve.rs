@@ -125,6 +125,8 @@ pub struct Config {
     pub http_listen: SocketAddr,
     /// Most groups of a KPI and window shown as gauges.
     pub metrics_groups_max: usize,
+    /// Most rows of one answer of SQL over HTTP.
+    pub http_rows_max: usize,
 }
 
 pub(crate) struct Resolver<'a> {
@@ -156,6 +158,10 @@ impl Resolver<'_> {
     pub(crate) fn problem(&mut self, pointer: &str, message: String, hint: &str) {
         let hint = (!hint.is_empty()).then(|| hint.to_owned());
         self.problems.at(self.document, pointer, message, hint);
+    }
+
+    pub(crate) fn problem_count(&self) -> usize {
+        self.problems.len()
     }
 
     fn config(mut self, raw: &RawConfig) -> Config {
@@ -205,6 +211,7 @@ impl Resolver<'_> {
             query_memory_bytes_max: size(raw.sql.memory_bytes_max, 512 << 20),
             http_listen: self.http_listen(raw),
             metrics_groups_max: size(raw.http.metrics_groups_max, 200),
+            http_rows_max: size(raw.http.rows_max, 10_000_000),
         }
     }
 
@@ -232,6 +239,7 @@ impl Resolver<'_> {
             ("/sql/connections_max", raw.sql.connections_max),
             ("/sql/statement_timeout_ms", raw.sql.statement_timeout_ms),
             ("/sql/memory_bytes_max", raw.sql.memory_bytes_max),
+            ("/http/rows_max", raw.http.rows_max),
         ];
         for (pointer, _) in of.into_iter().filter(|(_, value)| *value == Some(0)) {
             let name = pointer.rsplit('/').next().unwrap_or_default();

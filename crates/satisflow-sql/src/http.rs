@@ -1,4 +1,4 @@
-//! `POST /sql`: JSON, CSV or an Arrow stream.
+//! `POST /sql`: JSON, CSV or an Arrow stream, of any length.
 //!
 //! A body of type application/json or application/sql is required: a foreign
 //! web page can't send either without the browser asking first, and this
@@ -6,34 +6,26 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
-use arrow::error::ArrowError;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use futures::TryStreamExt;
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::access::{Access, Caller, REFUSAL_PAUSE};
 use crate::error::SqlError;
 use crate::service::SqlService;
+use body::{BodyError, Form};
+
+mod body;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Request {
     query: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Json,
-    Csv,
-    Arrow,
 }
 
 impl Form {
@@ -54,28 +46,6 @@ impl Form {
             Form::Csv => "text/csv; charset=utf-8",
             Form::Arrow => "application/vnd.apache.arrow.stream",
         }
-    }
-
-    fn encode(self, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<u8>, ArrowError> {
-        let mut body = Vec::new();
-        match self {
-            Form::Json => {
-                let mut writer = arrow::json::ArrayWriter::new(&mut body);
-                batches.iter().try_for_each(|batch| writer.write(batch))?;
-                writer.finish()?;
-            }
-            Form::Csv => {
-                let mut writer = arrow::csv::Writer::new(&mut body);
-                writer.write(&RecordBatch::new_empty(Arc::clone(schema)))?;
-                batches.iter().try_for_each(|batch| writer.write(batch))?;
-            }
-            Form::Arrow => {
-                let mut writer = arrow::ipc::writer::StreamWriter::try_new(&mut body, schema)?;
-                batches.iter().try_for_each(|batch| writer.write(batch))?;
-                writer.finish()?;
-            }
-        }
-        Ok(body)
     }
 }
 
@@ -119,21 +89,18 @@ type Failure = (StatusCode, &'static str, String);
 async fn run(service: &SqlService, caller: Caller, headers: &HeaderMap, body: &Bytes) -> Result<Response, Failure> {
     let query = query(headers, body)?;
     let form = Form::wanted(headers);
-    let mut stream = service.query(&query, caller).await.map_err(failure)?;
-    let schema = stream.schema();
-    let (mut rows, mut batches) = (0, Vec::new());
-    while let Some(batch) = stream.try_next().await.map_err(|error| failure(error.into()))? {
-        rows += batch.num_rows();
-        if rows > service.limits.rows_max {
-            let message =
-                format!("the result has more than {} rows: narrow it or add a LIMIT", service.limits.rows_max);
-            return Err((StatusCode::UNPROCESSABLE_ENTITY, "too_many_rows", message));
-        }
-        batches.push(batch);
-    }
-    let encoded = form.encode(&schema, &batches);
-    let body = encoded.map_err(|e| (StatusCode::INTERNAL_SERVER_ERROR, "encoding", e.to_string()))?;
+    let batches = service.query(&query, caller).await.map_err(failure)?;
+    let body = body::body(batches, form, service.limits.rows_max).await.map_err(body_failure)?;
     Ok(([(header::CONTENT_TYPE, form.content_type())], body).into_response())
+}
+
+fn body_failure(error: BodyError) -> Failure {
+    let message = error.to_string();
+    match error {
+        BodyError::Query(error) => failure(error),
+        BodyError::TooManyRows(_) => (StatusCode::UNPROCESSABLE_ENTITY, "too_many_rows", message),
+        BodyError::Encoding(_) => (StatusCode::INTERNAL_SERVER_ERROR, "encoding", message),
+    }
 }
 
 fn query(headers: &HeaderMap, body: &Bytes) -> Result<String, Failure> {

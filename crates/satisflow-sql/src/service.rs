@@ -43,7 +43,7 @@ impl Default for SqlLimits {
             memory_bytes_max: 512 << 20,
             connections_max: 64,
             statement_timeout: Duration::from_secs(60),
-            rows_max: 1_000_000,
+            rows_max: 10_000_000,
             query_bytes_max: 1 << 20,
         }
     }

@@ -53,6 +53,7 @@ impl Serving {
             connections_max: config.connections_max,
             statement_timeout: config.statement_timeout,
             memory_bytes_max: config.query_memory_bytes_max,
+            rows_max: config.http_rows_max,
             ..SqlLimits::default()
         };
         let tables = Tables {

@@ -1,0 +1,157 @@
+//! A result as the body of an answer: encoded batch by batch, so that a result
+//! of any length takes the memory of a few batches.
+//!
+//! What fits into the head is sent as a whole, and what goes wrong with it gets
+//! a status of its own. Of a longer result the status is sent before its end: if
+//! it fails later, the connection is cut, and no client takes a part for the whole.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::RecordBatch;
+use arrow::csv;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use arrow::ipc::writer::StreamWriter;
+use arrow::json::WriterBuilder;
+use arrow::json::writer::{ArrayWriter, JsonArray};
+use axum::body::{Body, Bytes};
+use datafusion::execution::SendableRecordBatchStream;
+use futures::{StreamExt, TryStreamExt};
+
+use crate::error::SqlError;
+
+/// Bytes that are held back until the status is known.
+const HEAD_BYTES_MAX: usize = 1 << 20;
+
+/// How a result is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Json,
+    Csv,
+    Arrow,
+}
+
+/// Why a result can't be sent.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BodyError {
+    /// The statement fails.
+    #[error(transparent)]
+    Query(#[from] SqlError),
+    /// It has more rows than are sent.
+    #[error("the result has more than {0} rows: narrow it, add a LIMIT, or raise `http.rows_max`")]
+    TooManyRows(usize),
+    /// It has no such form.
+    #[error("the result can't be encoded: {0}")]
+    Encoding(#[from] ArrowError),
+}
+
+/// Where encoders write to, and what is sent is taken from.
+#[derive(Debug, Clone, Default)]
+struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+impl Buffer {
+    fn take(&self) -> Bytes {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)).into()
+    }
+}
+
+impl Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+enum Encoder {
+    Json(ArrayWriter<Buffer>),
+    Csv(Box<csv::Writer<Buffer>>),
+    Arrow(Box<StreamWriter<Buffer>>),
+}
+
+impl Encoder {
+    fn new(form: Form, schema: &SchemaRef, buffer: Buffer) -> Result<Encoder, ArrowError> {
+        Ok(match form {
+            Form::Json => Encoder::Json(WriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(buffer)),
+            Form::Csv => {
+                let mut writer = csv::Writer::new(buffer);
+                // The heading, also of a result without rows.
+                writer.write(&RecordBatch::new_empty(Arc::clone(schema)))?;
+                Encoder::Csv(Box::new(writer))
+            }
+            Form::Arrow => Encoder::Arrow(Box::new(StreamWriter::try_new(buffer, schema)?)),
+        })
+    }
+
+    fn write(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
+        match self {
+            Encoder::Json(writer) => writer.write(batch),
+            Encoder::Csv(writer) => writer.write(batch),
+            Encoder::Arrow(writer) => writer.write(batch),
+        }
+    }
+
+    fn finish(&mut self) -> Result<(), ArrowError> {
+        match self {
+            Encoder::Json(writer) => writer.finish(),
+            Encoder::Csv(_) => Ok(()),
+            Encoder::Arrow(writer) => writer.finish(),
+        }
+    }
+}
+
+/// A result on its way.
+struct Encoded {
+    batches: SendableRecordBatchStream,
+    encoder: Encoder,
+    buffer: Buffer,
+    rows: usize,
+    rows_max: usize,
+    ended: bool,
+}
+
+impl Encoded {
+    /// The next bytes; `None` after the last.
+    async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
+        if self.ended {
+            return Ok(None);
+        }
+        match self.batches.try_next().await.map_err(SqlError::from)? {
+            Some(batch) => {
+                self.rows += batch.num_rows();
+                if self.rows > self.rows_max {
+                    return Err(BodyError::TooManyRows(self.rows_max));
+                }
+                self.encoder.write(&batch)?;
+            }
+            None => {
+                self.encoder.finish()?;
+                self.ended = true;
+            }
+        }
+        Ok(Some(self.buffer.take()))
+    }
+}
+
+/// The body of a result.
+pub(super) async fn body(batches: SendableRecordBatchStream, form: Form, rows_max: usize) -> Result<Body, BodyError> {
+    let buffer = Buffer::default();
+    let encoder = Encoder::new(form, &batches.schema(), buffer.clone())?;
+    let mut encoded = Encoded { batches, encoder, buffer, rows: 0, rows_max, ended: false };
+    let mut head = Vec::new();
+    while head.len() < HEAD_BYTES_MAX {
+        match encoded.next().await? {
+            Some(bytes) => head.extend_from_slice(&bytes),
+            None => return Ok(Body::from(head)),
+        }
+    }
+    let rest = futures::stream::try_unfold(encoded, |mut encoded| async move {
+        let next = encoded.next().await.inspect_err(|error| tracing::warn!(%error, "a result was cut off"))?;
+        Ok::<_, BodyError>(next.map(|bytes| (bytes, encoded)))
+    });
+    let head = futures::stream::once(async { Ok(Bytes::from(head)) });
+    Ok(Body::from_stream(head.chain(rest)))
+}
