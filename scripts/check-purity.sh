@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The pure crates do no IO and start no task: tokio is not among what they are built from.
 set -euo pipefail
-for crate in satisflow-model satisflow-kpi satisflow-stats satisflow-generate; do
+for crate in satisflow-model satisflow-kpi satisflow-stats satisflow-generate satisflow-rules satisflow-scram; do
   found=$(cargo tree --quiet -p "$crate" -e normal -i tokio 2> /dev/null || true)
   if [ -n "$found" ]; then
     echo "check-purity: $crate depends on tokio:" >&2

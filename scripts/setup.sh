@@ -16,6 +16,8 @@ if [ "${1:-}" != build ]; then
   need mvn maven
   need psql postgresql-client
   need openssl openssl
+  need promtool prometheus
+  need prometheus-alertmanager prometheus-alertmanager
   need go golang-go
 fi
 pkg-config --exists openssl 2> /dev/null || missing+=(libssl-dev)

@@ -1,8 +1,9 @@
 //! Commands without a broker.
 
 use expect_test::{Expect, expect};
+use satisflow_testkit::wait_for;
 
-use crate::place::{Place, offline};
+use crate::place::{LIMIT, Place, offline};
 
 fn check(place: &Place, arguments: &[&str], expected: Expect) {
     let done = place.program.run(arguments).unwrap();
@@ -218,4 +219,28 @@ fn the_published_schemas_are_those_of_the_code() {
         let published = std::fs::read_to_string(&file).unwrap();
         assert!(published == fresh, "{} is stale: UPDATE_SCHEMAS=1 writes it anew", file.display());
     }
+}
+
+/// Whether a process does something of its own about SIGTERM.
+fn minds_sigterm(pid: u32) -> Option<()> {
+    const SIGTERM_BIT: u64 = 1 << 14;
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
+    (u64::from_str_radix(caught.trim(), 16).ok()? & SIGTERM_BIT != 0).then_some(())
+}
+
+#[test]
+fn a_service_that_is_stopped_while_it_starts_ends_in_order() {
+    let nowhere = [
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:1".to_owned()),
+        ("AWS_ALLOW_HTTP", "true".to_owned()),
+        ("AWS_ACCESS_KEY_ID", "a".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "b".to_owned()),
+        ("AWS_REGION", "us-east-1".to_owned()),
+    ];
+    let place = Place::with_lake("s3://nowhere/lake", &nowhere, "feedback", "127.0.0.1:1", "time: data");
+    let mut running = place.program.start("run", &["run"]).unwrap();
+    wait_for("it minds SIGTERM", LIMIT, || minds_sigterm(running.id())).unwrap();
+    running.signal("TERM").unwrap();
+    assert_eq!(running.wait(LIMIT).unwrap(), 0, "{}", running.log());
 }

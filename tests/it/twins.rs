@@ -100,5 +100,6 @@ fn a_standby_publishes_when_the_scorer_is_killed_or_stopped() {
     first.signal("KILL").unwrap();
     wait_for("the second publishes again", LIMIT, || publishes(second_port).then_some(())).unwrap();
     let mut third = place.program.start("third", &["run"]).unwrap();
+    wait_for("the third answers", LIMIT, || scrape(first_port)).unwrap();
     place.stop_and_check([&mut second, &mut third]);
 }

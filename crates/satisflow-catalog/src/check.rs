@@ -14,6 +14,7 @@ use crate::macros::{self, ScaleBounds};
 use crate::raw::{RawCalendarUnit, RawCatalog, RawIndex, RawMeasure, RawMetric, RawWindow};
 use crate::resolved::{Catalog, Dimension, Measure, MetricDefinition};
 
+mod alerts;
 mod index;
 mod keyed;
 
@@ -253,6 +254,8 @@ fn add_metric(catalog: &mut Catalog, raw: &RawCatalog, name: &str, metric: &RawM
         groups_max,
     };
     let fingerprint = fingerprint(&parts);
+    let of = alerts::Of { name, raw: metric, windows: &windows, sets: &sets, n_min };
+    let alerts = alerts::alerts(catalog, &of, checker);
     let grouping_sets = sets.into_iter().map(|set| intern(&mut catalog.plan.grouping_sets, set)).collect();
     catalog.plan.definitions.push(Definition {
         name: name.into(),
@@ -269,6 +272,7 @@ fn add_metric(catalog: &mut Catalog, raw: &RawCatalog, name: &str, metric: &RawM
         description: metric.description.clone().unwrap_or_default(),
         unit: metric.unit.clone().unwrap_or_default(),
         metric: kind,
+        alerts,
     });
 }
 

@@ -232,6 +232,50 @@ pub struct RawMetric {
     /// Most groups that one window of a grouping set publishes.
     #[serde(default)]
     pub groups_max: Option<u32>,
+    /// Bounds that page: what `satisflow rules` makes rules for Prometheus of.
+    #[serde(default)]
+    pub alerts: Vec<RawAlert>,
+}
+
+/// A bound of a metric's final values, in every group of a grouping set: `below` or `above`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawAlert {
+    /// Name of one of the metric's windows.
+    pub window: String,
+    /// One of the metric's grouping sets; default the total.
+    #[serde(default)]
+    pub grouping_set: Vec<String>,
+    /// An alert begins below this; at most 6 decimals.
+    #[serde(default)]
+    pub below: Option<Decimal>,
+    /// An alert begins above this.
+    #[serde(default)]
+    pub above: Option<Decimal>,
+    /// It ends when the value is no longer beyond this; default the bound.
+    #[serde(default)]
+    pub clear: Option<Decimal>,
+    /// Fewer events page nobody; default the metric's.
+    #[serde(default)]
+    pub n_min: Option<u32>,
+    /// For how long the value has to be beyond the bound; default 5m.
+    #[serde(default, rename = "for")]
+    pub duration: Option<String>,
+    /// Label `severity` of the alert.
+    #[serde(default)]
+    #[schemars(extend("default" = "page"))]
+    pub severity: RawSeverity,
+}
+
+/// Who is told.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawSeverity {
+    /// Someone is woken.
+    #[default]
+    Page,
+    /// Someone looks at it in working hours.
+    Warn,
 }
 
 /// The two measures of a ratio.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use satisflow_kpi::{Kept, Metric, Plan, Window};
+use satisflow_rules::Threshold;
 
 use crate::index::Index;
 
@@ -56,6 +57,8 @@ pub struct MetricDefinition {
     pub unit: String,
     /// How it is made; measures are indexes into [`Catalog::measures`].
     pub metric: Metric,
+    /// Bounds that page. They are no part of its fingerprint.
+    pub alerts: Vec<Threshold>,
 }
 
 /// A checked catalog.

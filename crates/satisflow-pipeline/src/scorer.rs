@@ -18,12 +18,10 @@ use crate::live::SharedEngine;
 use crate::metrics::PipelineMetrics;
 use crate::watermark::Watermarks;
 use claim::{Patience, Role};
-use pace::Pace;
 use snapshot::Schedule;
 
 mod claim;
 mod late;
-mod pace;
 mod rebuild;
 mod snapshot;
 
@@ -69,7 +67,6 @@ pub(crate) struct Scorer {
     /// When this process last moved the sequence.
     renewed: Instant,
     patience: Patience,
-    pace: Pace,
     /// What is on record of each definition.
     records: Vec<DefinitionRecord>,
     recorded: (u64, Instant),
@@ -114,7 +111,6 @@ impl Scorer {
             sequence: None,
             renewed: Instant::now(),
             patience: Patience::new(takeover_after),
-            pace: Pace::default(),
             records: Vec::new(),
             recorded: (0, Instant::now()),
             last_computed: 0,
@@ -145,11 +141,7 @@ impl Scorer {
             self.check_claim().await?;
             self.catch_up().await?;
         }
-        let began = Instant::now();
-        if self.pace.is_due(began) {
-            self.publish(clock).await?;
-            self.pace.published(began, Instant::now());
-        }
+        self.publish(clock).await?;
         self.renew().await
     }
 

@@ -78,6 +78,15 @@ Examples:
     /// Users of SQL.
     #[command(subcommand)]
     User(UserCommand),
+    /// Print alerting rules for Prometheus: of the service, and of the bounds in the catalog.
+    #[command(
+        after_help = "Prometheus 2.42 or later. A KPI's bounds are its `alerts` in the catalog (docs/alerting.md).
+
+Examples:
+  satisflow rules > rules.yml && promtool check rules rules.yml
+  satisflow rules --tests rules.yml > tests.yml && promtool test rules tests.yml"
+    )]
+    Rules(command::rules::RulesArgs),
     /// Run everything on this machine: broker, generator, service, listeners.
     #[command(after_help = "Examples:
   satisflow demo
@@ -263,6 +272,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Rejects(RejectsCommand::Replay(args)) => command::rejects::replay(args).await,
         Command::Packs(packs) => command::packs::packs(packs).await,
         Command::User(UserCommand::Hash) => command::user::hash(),
+        Command::Rules(args) => command::rules::rules(&args),
         Command::Demo(args) => command::demo::demo(args).await,
         Command::Schema { name } => command::schema(&name),
     }

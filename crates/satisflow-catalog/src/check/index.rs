@@ -238,7 +238,10 @@ fn lcm(a: i128, b: i128) -> Option<i128> {
     (a / gcd(a, b)).checked_mul(b)
 }
 
-fn decimal(weight: i64) -> String {
-    let text = format!("{}.{:06}", weight / WEIGHT_ONE, (weight % WEIGHT_ONE).abs());
+/// A number of 6 decimals as it is written.
+pub(super) fn decimal(number: i64) -> String {
+    let sign = if number < 0 { "-" } else { "" };
+    let (whole, rest) = (number.unsigned_abs() / 1_000_000, number.unsigned_abs() % 1_000_000);
+    let text = format!("{sign}{whole}.{rest:06}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

@@ -14,15 +14,20 @@ use crate::cli::RunArgs;
 use crate::setup;
 
 pub(crate) async fn run(args: RunArgs) -> Result<ExitCode> {
+    // First of all: whoever is told to stop while it starts ends in order, too.
+    let stop = CancellationToken::new();
+    satisflow_runtime::stop_on_signal(stop.clone())?;
     let checked = setup::load(&args.config.config)?;
     let kafka =
         checked.config.kafka.clone().context("the configuration has no `kafka`: add `kafka: { brokers: ... }`")?;
     let listeners = Listeners::bind(&checked.config).await?;
     let (sql, http) = listeners.addresses()?;
     let registry = Registry::new();
-    let parts = setup::parts(&checked, &registry).await?;
-    let stop = CancellationToken::new();
-    satisflow_runtime::stop_on_signal(stop.clone())?;
+    let parts = tokio::select! {
+        biased;
+        () = stop.cancelled() => return Ok(ExitCode::SUCCESS),
+        parts = setup::parts(&checked, &registry) => parts?,
+    };
     tracing::info!("SQL at {sql}: psql -h {} -p {} satisflow", sql.ip(), sql.port());
     tracing::info!("metrics at http://{http}/metrics, SQL over HTTP at http://{http}/sql");
     serve_and_collect(listeners, parts, registry, kafka, stop, args.exit_at_end).await?;

@@ -1,0 +1,61 @@
+//! The expressions of bounds.
+
+use crate::text::quoted;
+use crate::{Settings, Side, Threshold};
+
+/// Selector of a KPI's final rows.
+fn selector(threshold: &Threshold, settings: &Settings) -> String {
+    let set = threshold.dimensions.join(",");
+    let labels = [
+        ("job", settings.job.as_str()),
+        ("kpi", threshold.kpi.as_str()),
+        ("window", threshold.window.as_str()),
+        ("grouping_set", set.as_str()),
+        ("state", "final"),
+    ];
+    labels.map(|(name, value)| format!("{name}={}", quoted(value))).join(",")
+}
+
+/// A template that asks for another figure of the alert's group.
+pub(crate) fn figure(metric: &str, threshold: &Threshold, settings: &Settings) -> String {
+    let group: String = threshold.dimensions.iter().map(|name| format!(",{name}=%q")).collect();
+    let values: String = threshold.dimensions.iter().map(|name| format!(" $labels.{name}")).collect();
+    let series = format!("satisflow_kpi_{metric}{{{}{group}}}", selector(threshold, settings));
+    format!("{{{{ with printf `{series}`{values} | query }}}}{{{{ . | first | value | humanize }}}}{{{{ end }}}}")
+}
+
+/// A bound with hysteresis, a least n, and a memory for when the service is gone.
+pub(crate) fn threshold(threshold: &Threshold, settings: &Settings) -> String {
+    let Threshold { bound, clear, n_min, .. } = threshold;
+    let rows = selector(threshold, settings);
+    let compared = match threshold.side {
+        Side::Below => "<",
+        Side::Above => ">",
+    };
+    let firing = format!(
+        "ALERTS{{alertname={},alertstate=\"firing\",severity={},kpi={},window={},grouping_set={}}}",
+        quoted(&threshold.alert()),
+        quoted(&threshold.severity),
+        quoted(&threshold.kpi),
+        quoted(&threshold.window),
+        quoted(&threshold.dimensions.join(",")),
+    );
+    format!(
+        "(
+  satisflow_kpi_value{{{rows}}} {compared} {bound}
+  or
+  (
+    satisflow_kpi_value{{{rows}}} {compared} {clear}
+    and ignoring (alertname, alertstate, severity) {firing}
+  )
+)
+and
+satisflow_kpi_samples{{{rows}}} >= {n_min}
+or
+label_replace(label_replace(
+  {firing}
+  unless on () (up{{job={job}}} == 1),
+  \"alertstate\", \"\", \"\", \"\"), \"alertname\", \"\", \"\", \"\")",
+        job = quoted(&settings.job),
+    )
+}

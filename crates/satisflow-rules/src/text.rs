@@ -1,0 +1,55 @@
+//! YAML as Prometheus reads it. A JSON string is a YAML string.
+
+/// An alerting rule.
+pub(crate) struct Rule {
+    pub(crate) alert: String,
+    pub(crate) expression: String,
+    pub(crate) for_secs: u32,
+    pub(crate) keep_firing_for_secs: u32,
+    pub(crate) severity: String,
+    pub(crate) summary: String,
+    pub(crate) description: String,
+}
+
+/// A text in double quotes.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => quoted.extend(['\\', letter]),
+            '\n' => quoted.push_str("\\n"),
+            letter if letter.is_control() => quoted.push_str(&format!("\\u{:04x}", u32::from(letter))),
+            letter => quoted.push(letter),
+        }
+    }
+    quoted + "\""
+}
+
+fn block(text: &str, indent: usize) -> String {
+    text.lines().map(|line| format!("{:indent$}{line}\n", "")).collect()
+}
+
+fn rule(rule: &Rule) -> String {
+    let keep = match rule.keep_firing_for_secs {
+        0 => String::new(),
+        seconds => format!("        keep_firing_for: {seconds}s\n"),
+    };
+    format!(
+        "      - alert: {}\n        expr: |\n{}        for: {}s\n{keep}        labels:\n          severity: {}\n        \
+         annotations:\n          summary: {}\n          description: {}\n",
+        rule.alert,
+        block(&rule.expression, 10),
+        rule.for_secs,
+        quoted(&rule.severity),
+        quoted(&rule.summary),
+        quoted(&rule.description),
+    )
+}
+
+/// A group of rules; nothing for none.
+pub(crate) fn group(name: &str, rules: &[Rule]) -> String {
+    if rules.is_empty() {
+        return String::new();
+    }
+    format!("  - name: {name}\n    rules:\n{}", rules.iter().map(rule).collect::<String>())
+}
