@@ -10,9 +10,10 @@ mod proxy;
 mod secured;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 pub use client::{Admin, Guest, Writer};
 pub use kafka::Kafka;
@@ -53,7 +54,15 @@ pub fn wait_for<T>(what: &str, limit: Duration, mut condition: impl FnMut() -> O
 /// # Errors
 /// When the system gives none.
 pub fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    // Below those that the system gives to outgoing connections, which would take it before it is used.
+    const FIRST: u32 = 15_000;
+    const COUNT: u32 = 15_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let begin = std::process::id().wrapping_mul(61);
+    let next = || begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT + FIRST;
+    let mut ports = (0..COUNT).filter_map(|_| u16::try_from(next()).ok());
+    let free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    ports.find(free).context("no port is free")
 }
 
 /// Runs a script of the repository and gives its last line.
