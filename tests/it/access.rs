@@ -5,7 +5,7 @@ use std::net::{IpAddr, TcpStream, UdpSocket};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use satisflow_testkit::{CERTIFICATE, KEY, Running, make_key, script, wait_for};
+use satisflow_testkit::{CERTIFICATE, KEY, Running, make_key, wait_for};
 
 use crate::place::{LIMIT, Place, offline};
 
@@ -133,9 +133,7 @@ with psycopg.connect(host='127.0.0.1', port=int(sys.argv[1]), dbname='satisflow'
     except psycopg.Error as error:
         print(error.sqlstate)
 ";
-    let python = script("python-env.sh").unwrap();
-    let done = Command::new(python).args(["-c", program, &place.sql.to_string(), PASSWORD]).output().unwrap();
-    format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr)).trim().to_owned()
+    place.psycopg(program, &[PASSWORD])
 }
 
 fn wants_the_password_over_http_too(place: &Place) {

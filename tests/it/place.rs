@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Command;
 use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
@@ -136,6 +137,13 @@ impl Place {
     pub fn run_to_the_end(&self) {
         let mut running = self.program.start("last", &["run", "--exit-at-end"]).unwrap();
         assert_eq!(running.wait(LIMIT).unwrap(), 0, "{}", running.log());
+    }
+
+    /// What a program of psycopg says; its arguments are the port, and these.
+    pub fn psycopg(&self, program: &str, more: &[&str]) -> String {
+        let python = satisflow_testkit::script("python-env.sh").unwrap();
+        let done = Command::new(python).args(["-c", program, &self.sql.to_string()]).args(more).output().unwrap();
+        format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr)).trim().to_owned()
     }
 
     /// A metric of the service, summed over its labels.

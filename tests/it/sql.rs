@@ -167,7 +167,7 @@ with psycopg.connect(host='127.0.0.1', port=int(sys.argv[1]), dbname='satisflow'
         print(error.sqlstate, type(value).__name__, n > 0)
     print(c.execute('select 1').fetchone())
 ";
-    assert_eq!(psycopg(place, program), "25006 Decimal True\n(1,)");
+    assert_eq!(place.psycopg(program, &[]), "25006 Decimal True\n(1,)");
 }
 
 fn answers_http_in_every_form(place: &Place) {
@@ -238,13 +238,6 @@ fn cpu_ticks(pid: u32) -> u64 {
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
-/// A program of psycopg; gives its output.
-fn psycopg(place: &Place, program: &str) -> String {
-    let python = satisflow_testkit::script("python-env.sh").unwrap();
-    let done = Command::new(python).args(["-c", program, &place.sql.to_string()]).output().unwrap();
-    format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr)).trim().to_owned()
-}
-
 fn tells_errors_by_their_sqlstate(place: &Place) {
     let program = "
 import sys, psycopg
@@ -258,7 +251,7 @@ with psycopg.connect(host='127.0.0.1', port=int(sys.argv[1]), dbname='satisflow'
             print(error.sqlstate)
 ";
     let expected = "42P01\n42703\n42601\n42883\n22012\n22P02\n25006";
-    assert_eq!(psycopg(place, program), expected);
+    assert_eq!(place.psycopg(program, &[]), expected);
 }
 
 fn refuses_one_connection_too_many(place: &Place) {
@@ -271,7 +264,7 @@ try:
 except psycopg.OperationalError as error:
     print('too many connections' in str(error), len(held))
 ";
-    assert_eq!(psycopg(place, program), "True 64");
+    assert_eq!(place.psycopg(program, &[]), "True 64");
     wait_for("connections are free again", LIMIT, || psql_at(place.sql, "select 1").0.then_some(())).unwrap();
 }
 
@@ -295,5 +288,5 @@ with psycopg.connect(host='127.0.0.1', port=port, dbname='satisflow', user='u', 
     except psycopg.Error as error:
         print(error.sqlstate, time.monotonic() - start < 6)
 ";
-    assert_eq!(psycopg(place, program), "57014 True\n(1,)\n57014 True");
+    assert_eq!(place.psycopg(program, &[]), "57014 True\n(1,)\n57014 True");
 }

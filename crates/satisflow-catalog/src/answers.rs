@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, UInt32Array, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, MapArray, RecordBatch, StringArray, UInt32Array, new_null_array};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
@@ -20,6 +20,12 @@ pub const ID_SEPARATOR: char = '\u{1f}';
 pub(crate) fn schema_of(records: &Schema) -> Schema {
     let nullable = records.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
     Schema::new(nullable.chain([Field::new(ANSWER, DataType::Utf8, true)]).collect::<Vec<_>>())
+}
+
+/// The answers of events.
+pub(crate) fn column(events: &RecordBatch) -> Result<&MapArray, ArrowError> {
+    let answers = events.column_by_name("answers").and_then(|column| column.as_map_opt());
+    answers.ok_or_else(|| ArrowError::SchemaError("events have no `answers`".to_owned()))
 }
 
 /// Events with a column `answer` that holds nothing.
@@ -40,8 +46,7 @@ impl Answers {
     /// The answers of events. Of their columns only those `used` are filled, by index.
     pub(crate) fn of(events: &RecordBatch, used: &BTreeSet<usize>) -> Result<Answers, ArrowError> {
         let schema: SchemaRef = Arc::new(schema_of(events.schema_ref()));
-        let missing = || ArrowError::SchemaError("events have no `answers`".to_owned());
-        let answers = events.column_by_name("answers").and_then(|column| column.as_map_opt()).ok_or_else(missing)?;
+        let answers = column(events)?;
         let offsets = answers.value_offsets();
         let (mut of, mut entries) = (Vec::new(), Vec::new());
         for row in (0..events.num_rows()).filter(|row| answers.is_valid(*row)) {
@@ -52,13 +57,13 @@ impl Answers {
         }
         let entries = UInt32Array::from(entries);
         let from = UInt32Array::from_iter_values(of.iter().map(|row| u32::try_from(*row).unwrap_or_default()));
-        let column = |(index, field): (usize, &Arc<Field>)| match field.name().as_str() {
+        let filled = |(index, field): (usize, &Arc<Field>)| match field.name().as_str() {
             ITEM => take(answers.keys(), &entries, None),
             ANSWER => take(answers.values(), &entries, None),
             _ if used.contains(&index) => take(events.column(index), &from, None),
             _ => Ok(new_null_array(field.data_type(), of.len())),
         };
-        let columns: Vec<ArrayRef> = schema.fields().iter().enumerate().map(column).collect::<Result<_, _>>()?;
+        let columns: Vec<ArrayRef> = schema.fields().iter().enumerate().map(filled).collect::<Result<_, _>>()?;
         Ok(Answers { rows: RecordBatch::try_new(schema, columns)?, events: of })
     }
 

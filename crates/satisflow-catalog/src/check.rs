@@ -149,6 +149,14 @@ fn parse_duration(text: &str) -> Option<i64> {
     i64::try_from(parsed.as_micros()).ok()
 }
 
+/// A number of 6 decimals as it is written.
+fn decimal(number: i64) -> String {
+    let sign = if number < 0 { "-" } else { "" };
+    let (whole, rest) = (number.unsigned_abs() / 1_000_000, number.unsigned_abs() % 1_000_000);
+    let text = format!("{sign}{whole}.{rest:06}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 fn calendar_unit(unit: RawCalendarUnit) -> CalendarUnit {
     match unit {
         RawCalendarUnit::Day => CalendarUnit::Day,
@@ -172,9 +180,8 @@ fn measures(raw: &RawCatalog, scales: &[ScaleBounds], checker: &mut Checker<'_>)
         let filter = measure.filter.as_deref().map(|sql| text("filter", sql));
         let value = measure.value.as_deref().map_or("1".to_owned(), |sql| text("value", sql));
         let weight = measure.weight.as_deref().map_or("1".to_owned(), |sql| text("weight", sql));
-        let key = keyed::raw(measure).map(|(field, by)| (field, by, text(&format!("{field}/key"), by.key())));
-        let keyed = key
-            .map(|(field, by, key)| keyed::keyed(&format!("{pointer}/{field}"), by, key, raw.zone.as_deref(), checker));
+        let key = keyed::said(measure).map(|said| (text(&format!("{}/key", said.field), said.raw.key()), said));
+        let keyed = key.map(|(key, said)| keyed::keyed(&pointer, &said, key, raw.zone.as_deref(), checker));
         keyed::both(&pointer, measure, checker);
         unknown_kinds(&pointer, measure, checker);
         let index = measure.index.as_ref().and_then(|raw| index_of(&pointer, measure, raw, checker));

@@ -54,8 +54,7 @@ impl Index {
 
     /// The index of each event; NULL where too little is answered.
     pub(crate) fn evaluate(&self, events: &RecordBatch) -> Result<ArrayRef, ArrowError> {
-        let answers = events.column_by_name("answers").and_then(|column| column.as_map_opt());
-        let answers = answers.ok_or_else(|| ArrowError::SchemaError("events have no `answers`".to_owned()))?;
+        let answers = crate::answers::column(events)?;
         let texts = Answers::of(answers.keys(), answers.values())?;
         let one = |row: usize| {
             let [from, to] = [0, 1].map(|end| usize::try_from(answers.value_offsets()[row + end]).unwrap_or(0));

@@ -33,12 +33,21 @@ impl Default for Settings {
 }
 
 /// Which side of its bounds pages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Side {
     /// Values below.
     Below,
     /// Values above.
     Above,
+}
+
+impl Side {
+    fn word(self) -> &'static str {
+        match self {
+            Side::Below => "below",
+            Side::Above => "above",
+        }
+    }
 }
 
 /// Bounds of a KPI's final values in a window, in every group of a grouping set.
@@ -71,22 +80,15 @@ pub struct Threshold {
 impl Threshold {
     /// Name of its alert, such as `SatisflowCsatBelow`; its labels say where.
     fn alert(&self) -> String {
-        let words = self.kpi.split('_').map(|word| {
+        let words = self.kpi.split('_').chain([self.side.word()]).map(|word| {
             let (first, rest) = word.split_at(word.chars().next().map_or(0, char::len_utf8));
             first.to_uppercase() + rest
         });
-        let side = match self.side {
-            Side::Below => "Below",
-            Side::Above => "Above",
-        };
-        format!("Satisflow{}{side}", words.collect::<String>())
+        format!("Satisflow{}", words.collect::<String>())
     }
 
     fn rule(&self, settings: &Settings) -> Rule {
-        let side = match self.side {
-            Side::Below => "below",
-            Side::Above => "above",
-        };
+        let side = self.side.word();
         let group: Vec<String> = self.dimensions.iter().map(|name| format!("{{{{ $labels.{name} }}}}")).collect();
         let figure = |metric: &str| expression::figure(metric, self, settings);
         let of = if group.is_empty() { String::new() } else { format!(" of {}", group.join(", ")) };

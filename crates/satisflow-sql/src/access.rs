@@ -1,6 +1,6 @@
 //! Who may ask, and what they see.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub struct Access {
 }
 
 /// Someone who may ask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Caller {
     pub(crate) raw_data: bool,
 }
@@ -53,6 +53,12 @@ impl Access {
         Ok(Access { users, tls, secret })
     }
 
+    /// Everyone there can be, each kind once.
+    pub fn callers(&self) -> BTreeSet<Caller> {
+        let users = self.users.values().map(|user| Caller { raw_data: user.raw_data });
+        if self.is_open() { BTreeSet::from([Caller::ALL]) } else { users.collect() }
+    }
+
     /// Whether no one has to log in.
     pub(crate) fn is_open(&self) -> bool {
         self.users.is_empty()
@@ -60,7 +66,7 @@ impl Access {
 
     /// Whether a listener of it may face a network.
     pub(crate) fn can_face_a_network(&self) -> bool {
-        !self.users.is_empty() && self.tls.is_some()
+        !self.is_open() && self.has_tls()
     }
 
     pub(crate) fn has_tls(&self) -> bool {

@@ -1,9 +1,11 @@
 //! The PostgreSQL protocol.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use datafusion::prelude::SessionContext;
 use datafusion_postgres::hooks::set_show::SetShowHook;
 use datafusion_postgres::hooks::transactions::TransactionStatementHook;
 use datafusion_postgres::{DfSessionService, Parser, QueryHook};
@@ -186,21 +188,10 @@ impl PgWireServerHandlers for Handlers {
 
 /// The session of the library, with limits on what it runs and streams.
 struct Session {
-    sessions: Sessions,
+    sessions: BTreeMap<Caller, DfSessionService>,
+    parser: Arc<LimitedParser>,
     timeout: Duration,
     query_bytes_max: usize,
-}
-
-/// The library's session for each kind of caller.
-struct Sessions {
-    all: DfSessionService,
-    without_raw_data: DfSessionService,
-}
-
-impl Sessions {
-    fn of(&self, caller: Caller) -> &DfSessionService {
-        if caller.raw_data { &self.all } else { &self.without_raw_data }
-    }
 }
 
 /// SQLSTATE query_canceled.
@@ -269,16 +260,21 @@ impl Ends {
 
 impl Session {
     fn new(service: &SqlService) -> Session {
-        let session = |caller: Caller| {
+        let session = |context: &Arc<SessionContext>| {
             let hooks: Vec<Arc<dyn QueryHook>> =
                 vec![Arc::new(Guard), Arc::new(SetShowHook), Arc::new(TransactionStatementHook)];
-            DfSessionService::new_with_hooks(Arc::clone(service.context(caller)), hooks)
+            DfSessionService::new_with_hooks(Arc::clone(context), hooks)
         };
-        Session {
-            sessions: Sessions { all: session(Caller::ALL), without_raw_data: session(Caller { raw_data: false }) },
-            timeout: service.limits.statement_timeout,
-            query_bytes_max: service.limits.query_bytes_max,
-        }
+        let sessions: BTreeMap<Caller, DfSessionService> =
+            service.contexts().iter().map(|(caller, context)| (*caller, session(context))).collect();
+        let query_bytes_max = service.limits.query_bytes_max;
+        let parsers = sessions.iter().map(|(caller, session)| (*caller, session.query_parser())).collect();
+        let parser = Arc::new(LimitedParser { parsers, query_bytes_max });
+        Session { sessions, parser, timeout: service.limits.statement_timeout, query_bytes_max }
+    }
+
+    fn of<C: ClientInfo>(&self, client: &C) -> PgWireResult<&DfSessionService> {
+        found(&self.sessions, caller(client)?)
     }
 
     /// The client's `statement_timeout` where it is shorter than the limit.
@@ -290,9 +286,20 @@ impl Session {
 
 /// The library's parser behind the limits of a statement.
 struct LimitedParser {
-    all: Arc<Parser>,
-    without_raw_data: Arc<Parser>,
+    parsers: BTreeMap<Caller, Arc<Parser>>,
     query_bytes_max: usize,
+}
+
+/// What is there for a caller.
+fn found<T>(of: &BTreeMap<Caller, T>, caller: Caller) -> PgWireResult<&T> {
+    of.get(&caller).ok_or_else(|| user_error("42501", "nothing is published to you".to_owned()))
+}
+
+impl LimitedParser {
+    /// What is asked of a statement that is parsed is the same for every caller.
+    fn any(&self) -> PgWireResult<&Arc<Parser>> {
+        self.parsers.values().next().ok_or_else(|| user_error("42501", "nothing is published".to_owned()))
+    }
 }
 
 #[async_trait]
@@ -303,17 +310,17 @@ impl QueryParser for LimitedParser {
     where
         C: ClientInfo + Unpin + Send + Sync,
     {
-        let parser = if caller(client)?.raw_data { &self.all } else { &self.without_raw_data };
+        let parser = found(&self.parsers, caller(client)?)?;
         guard::check_size(sql, self.query_bytes_max).map_err(|message| user_error("54000", message))?;
         parser.parse_sql(client, sql, types).await
     }
 
     fn get_parameter_types(&self, statement: &Self::Statement) -> PgWireResult<Vec<Type>> {
-        self.all.get_parameter_types(statement)
+        self.any()?.get_parameter_types(statement)
     }
 
     fn get_result_schema(&self, statement: &Self::Statement, format: Option<&Format>) -> PgWireResult<Vec<FieldInfo>> {
-        self.all.get_result_schema(statement, format)
+        self.any()?.get_result_schema(statement, format)
     }
 }
 
@@ -326,7 +333,7 @@ impl SimpleQueryHandler for Session {
         C::Error: std::fmt::Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        let session = self.sessions.of(caller(client)?);
+        let session = self.of(client)?;
         guard::check_size(query, self.query_bytes_max).map_err(|message| user_error("54000", message))?;
         let timeout = self.timeout_of(client);
         let wanted = Arc::new(Wanted::new(timeout));
@@ -343,11 +350,7 @@ impl ExtendedQueryHandler for Session {
     type QueryParser = LimitedParser;
 
     fn query_parser(&self) -> Arc<Self::QueryParser> {
-        Arc::new(LimitedParser {
-            all: self.sessions.all.query_parser(),
-            without_raw_data: self.sessions.without_raw_data.query_parser(),
-            query_bytes_max: self.query_bytes_max,
-        })
+        Arc::clone(&self.parser)
     }
 
     async fn do_query<C>(
@@ -362,7 +365,7 @@ impl ExtendedQueryHandler for Session {
         C::Error: std::fmt::Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        let session = self.sessions.of(caller(client)?);
+        let session = self.of(client)?;
         let timeout = self.timeout_of(client);
         let wanted = Arc::new(Wanted::new(timeout));
         let running = wanted.scope(ExtendedQueryHandler::do_query(session, client, portal, max_rows));

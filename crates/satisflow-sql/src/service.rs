@@ -1,5 +1,6 @@
 //! The session that all clients share.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,9 +52,8 @@ impl Default for SqlLimits {
 
 /// SQL over the published tables.
 pub struct SqlService {
-    all: Arc<SessionContext>,
-    /// The same, raw records and free text hidden.
-    without_raw_data: Arc<SessionContext>,
+    /// What each caller sees; nobody else can ask.
+    contexts: BTreeMap<Caller, Arc<SessionContext>>,
     pub(crate) limits: SqlLimits,
     threads: Threads,
 }
@@ -76,23 +76,27 @@ pub const STACK_BYTES: usize = 128 << 20;
 const BATCHES_MAX: usize = 2;
 
 impl SqlService {
-    /// Publishes the tables.
+    /// Publishes the tables, to these callers.
     ///
     /// # Errors
     /// When a view does not plan over them.
-    pub fn new(tables: Tables, limits: SqlLimits) -> Result<Arc<SqlService>, SqlError> {
+    pub fn new(
+        tables: &Tables,
+        limits: SqlLimits,
+        callers: impl IntoIterator<Item = Caller>,
+    ) -> Result<Arc<SqlService>, SqlError> {
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(FairSpillPool::new(limits.memory_bytes_max)))
             .build_arc()?;
-        let all = context(&tables, &runtime, Caller::ALL)?;
-        let without_raw_data = context(&tables, &runtime, Caller { raw_data: false })?;
+        let contexts = callers.into_iter().map(|caller| Ok((caller, context(tables, &runtime, caller)?)));
+        let contexts = contexts.collect::<Result<_, SqlError>>()?;
         let threads = tokio::runtime::Builder::new_multi_thread()
             .thread_name("sql")
             .thread_stack_size(STACK_BYTES)
             .enable_all()
             .build()
             .map_err(|error| SqlError::Threads(error.to_string()))?;
-        Ok(Arc::new(SqlService { all, without_raw_data, limits, threads: Threads(Some(threads)) }))
+        Ok(Arc::new(SqlService { contexts, limits, threads: Threads(Some(threads)) }))
     }
 
     /// Where clients and their queries run.
@@ -100,20 +104,22 @@ impl SqlService {
         self.threads.0.as_ref().map_or_else(tokio::runtime::Handle::current, |runtime| runtime.handle().clone())
     }
 
-    pub(crate) fn context(&self, caller: Caller) -> &Arc<SessionContext> {
-        if caller.raw_data { &self.all } else { &self.without_raw_data }
+    pub(crate) fn contexts(&self) -> &BTreeMap<Caller, Arc<SessionContext>> {
+        &self.contexts
     }
 
     /// Runs one query; its stream ends with an error at the statement timeout.
     ///
     /// # Errors
-    /// When the statement is refused or does not plan.
+    /// When the caller or the statement is refused, or it does not plan.
     pub async fn query(&self, sql: &str, caller: Caller) -> Result<SendableRecordBatchStream, SqlError> {
         guard::check_size(sql, self.limits.query_bytes_max).map_err(SqlError::TooLong)?;
         guard::only_query(sql).map_err(SqlError::Refused)?;
+        let context =
+            self.contexts.get(&caller).ok_or_else(|| SqlError::Refused("nothing is published to you".to_owned()))?;
         let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         let timeout = self.limits.statement_timeout;
-        let (context, sql) = (Arc::clone(self.context(caller)), sql.to_owned());
+        let (context, sql) = (Arc::clone(context), sql.to_owned());
         let wanted = Wanted::new(timeout);
         let started = self.threads().spawn(async move {
             let started = async { context.sql_with_options(&sql, options).await?.execute_stream().await };

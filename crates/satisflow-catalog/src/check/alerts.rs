@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use satisflow_document::Decimal;
 use satisflow_rules::{Side, Threshold};
 
-use super::index::decimal;
-use super::{Checker, grouping_set, parse_duration};
+use super::{Checker, decimal, grouping_set, parse_duration};
 use crate::raw::{RawAlert, RawMetric, RawSeverity};
 use crate::resolved::Catalog;
 
@@ -30,7 +29,7 @@ pub(super) fn alerts(catalog: &Catalog, of: &Of<'_>, checker: &mut Checker<'_>) 
         let at = format!("/metrics/{}/alerts/{index}", of.name);
         let Some(threshold) = threshold(catalog, of, &at, raw, checker) else { continue };
         let Threshold { window, dimensions, side, severity, .. } = &threshold;
-        if known.insert((window.clone(), dimensions.clone(), *side == Side::Below, severity.clone())) {
+        if known.insert((window.clone(), dimensions.clone(), *side, severity.clone())) {
             found.push(threshold);
         } else {
             let message = "there is such an alert of this window, grouping set and severity already".to_owned();

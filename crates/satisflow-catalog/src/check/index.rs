@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use satisflow_document::{Decimal, escape};
 
-use super::Checker;
+use super::{Checker, decimal};
 use crate::index::{Grades, Index, Leaf, TOTAL_MAX};
 use crate::raw::{RawIndex, RawItem};
 
@@ -236,12 +236,4 @@ fn gcd(a: i128, b: i128) -> i128 {
 
 fn lcm(a: i128, b: i128) -> Option<i128> {
     (a / gcd(a, b)).checked_mul(b)
-}
-
-/// A number of 6 decimals as it is written.
-pub(super) fn decimal(number: i64) -> String {
-    let sign = if number < 0 { "-" } else { "" };
-    let (whole, rest) = (number.unsigned_abs() / 1_000_000, number.unsigned_abs() % 1_000_000);
-    let text = format!("{sign}{whole}.{rest:06}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

@@ -20,10 +20,16 @@ impl RawKeyed {
     }
 }
 
-/// What a measure says of its keys, and in which field.
-pub(super) fn raw(measure: &RawMeasure) -> Option<(&'static str, &RawKeyed)> {
-    let first = measure.first_per.as_ref().map(|keyed| (FIRST, keyed));
-    first.or_else(|| measure.last_per.as_ref().map(|keyed| (LAST, keyed)))
+/// What a measure says of its keys, in which field, and what that keeps.
+pub(super) struct Said<'a> {
+    pub(super) field: &'static str,
+    of: fn(NonZeroU32) -> Kept,
+    pub(super) raw: &'a RawKeyed,
+}
+
+pub(super) fn said(measure: &RawMeasure) -> Option<Said<'_>> {
+    let first = measure.first_per.as_ref().map(|raw| Said { field: FIRST, of: Kept::First, raw });
+    first.or_else(|| measure.last_per.as_ref().map(|raw| Said { field: LAST, of: Kept::Last, raw }))
 }
 
 pub(super) fn both(pointer: &str, measure: &RawMeasure, checker: &mut Checker<'_>) {
@@ -33,15 +39,16 @@ pub(super) fn both(pointer: &str, measure: &RawMeasure, checker: &mut Checker<'_
     }
 }
 
-/// The key with its macros expanded, and what else is said of it at a pointer.
+/// The key with its macros expanded, and what else is said of it by a measure at a pointer.
 pub(super) fn keyed(
-    pointer: &str,
-    raw: &RawKeyed,
+    measure: &str,
+    said: &Said<'_>,
     key: String,
     catalog_zone: Option<&str>,
     checker: &mut Checker<'_>,
 ) -> KeyedBy {
-    let of = if pointer.ends_with(FIRST) { Kept::First } else { Kept::Last };
+    let Said { field, of, raw } = said;
+    let pointer = format!("{measure}/{field}");
     let RawKeyed::Few(few) = raw else { return KeyedBy { key, kept: of(NonZeroU32::MIN) } };
     let n = NonZeroU32::new(few.n.unwrap_or(1)).unwrap_or_else(|| {
         checker.problem(&format!("{pointer}/n"), "none of a key's events would count".to_owned(), "such as 3");

@@ -5,8 +5,7 @@
 //! a status of its own. Of a longer result the status is sent before its end: if
 //! it fails later, the connection is cut, and no client takes a part for the whole.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::csv;
@@ -46,50 +45,26 @@ pub(super) enum BodyError {
     Encoding(#[from] ArrowError),
 }
 
-/// Where encoders write to, and what is sent is taken from.
-#[derive(Debug, Clone, Default)]
-struct Buffer(Arc<Mutex<Vec<u8>>>);
-
-impl Buffer {
-    fn take(&self) -> Bytes {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)).into()
-    }
-}
-
-impl Write for Buffer {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 enum Encoder {
-    Json(ArrayWriter<Buffer>),
-    Csv(Box<csv::Writer<Buffer>>),
-    Arrow(Box<StreamWriter<Buffer>>),
+    Json(ArrayWriter<Vec<u8>>),
+    Csv(Vec<u8>),
+    Arrow(Box<StreamWriter<Vec<u8>>>),
 }
 
 impl Encoder {
-    fn new(form: Form, schema: &SchemaRef, buffer: Buffer) -> Result<Encoder, ArrowError> {
+    fn new(form: Form, schema: &SchemaRef) -> Result<Encoder, ArrowError> {
+        let bytes = Vec::new();
         Ok(match form {
-            Form::Json => Encoder::Json(WriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(buffer)),
-            Form::Csv => {
-                let mut writer = csv::Writer::new(buffer);
-                // The heading, also of a result without rows.
-                writer.write(&RecordBatch::new_empty(Arc::clone(schema)))?;
-                Encoder::Csv(Box::new(writer))
-            }
-            Form::Arrow => Encoder::Arrow(Box::new(StreamWriter::try_new(buffer, schema)?)),
+            Form::Json => Encoder::Json(WriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(bytes)),
+            Form::Csv => Encoder::Csv(heading(schema)?),
+            Form::Arrow => Encoder::Arrow(Box::new(StreamWriter::try_new(bytes, schema)?)),
         })
     }
 
     fn write(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
         match self {
             Encoder::Json(writer) => writer.write(batch),
-            Encoder::Csv(writer) => writer.write(batch),
+            Encoder::Csv(bytes) => csv::WriterBuilder::new().with_header(false).build(bytes).write(batch),
             Encoder::Arrow(writer) => writer.write(batch),
         }
     }
@@ -101,13 +76,29 @@ impl Encoder {
             Encoder::Arrow(writer) => writer.finish(),
         }
     }
+
+    /// What was written since the last time.
+    fn take(&mut self) -> Bytes {
+        let bytes = match self {
+            Encoder::Json(writer) => writer.get_mut(),
+            Encoder::Csv(bytes) => bytes,
+            Encoder::Arrow(writer) => writer.get_mut(),
+        };
+        std::mem::take(bytes).into()
+    }
+}
+
+/// The names of the columns, also of a result without rows.
+fn heading(schema: &SchemaRef) -> Result<Vec<u8>, ArrowError> {
+    let mut bytes = Vec::new();
+    csv::Writer::new(&mut bytes).write(&RecordBatch::new_empty(Arc::clone(schema)))?;
+    Ok(bytes)
 }
 
 /// A result on its way.
 struct Encoded {
     batches: SendableRecordBatchStream,
     encoder: Encoder,
-    buffer: Buffer,
     rows: usize,
     rows_max: usize,
     ended: bool,
@@ -132,15 +123,14 @@ impl Encoded {
                 self.ended = true;
             }
         }
-        Ok(Some(self.buffer.take()))
+        Ok(Some(self.encoder.take()))
     }
 }
 
 /// The body of a result.
 pub(super) async fn body(batches: SendableRecordBatchStream, form: Form, rows_max: usize) -> Result<Body, BodyError> {
-    let buffer = Buffer::default();
-    let encoder = Encoder::new(form, &batches.schema(), buffer.clone())?;
-    let mut encoded = Encoded { batches, encoder, buffer, rows: 0, rows_max, ended: false };
+    let encoder = Encoder::new(form, &batches.schema())?;
+    let mut encoded = Encoded { batches, encoder, rows: 0, rows_max, ended: false };
     let mut head = Vec::new();
     while head.len() < HEAD_BYTES_MAX {
         match encoded.next().await? {

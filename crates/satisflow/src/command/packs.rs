@@ -1,6 +1,5 @@
 //! `satisflow packs`.
 
-use satisflow_sql::Caller;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,6 +11,7 @@ use futures::TryStreamExt;
 use prometheus::Registry;
 use satisflow_lake::Lake;
 use satisflow_pipeline::{Audit, AuditReport, AuditScope, Replay};
+use satisflow_sql::Caller;
 
 use super::{say, sql};
 use crate::packs::{self, Pack};

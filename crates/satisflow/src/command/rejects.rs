@@ -1,6 +1,5 @@
 //! `satisflow rejects`.
 
-use satisflow_sql::Caller;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -10,6 +9,7 @@ use futures::TryStreamExt;
 use prometheus::Registry;
 use satisflow_model::Reason;
 use satisflow_pipeline::{RejectsCount, RejectsFilter, RejectsReplay};
+use satisflow_sql::Caller;
 
 use super::{say, sql};
 use crate::cli::{LakeArg, RejectsReplayArgs};

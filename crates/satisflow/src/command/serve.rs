@@ -61,7 +61,8 @@ impl Serving {
             kpis: parts.lake.kpis_provider(),
             kpi_live: Some(Arc::new(parts.live_kpis())),
         };
-        let sql = SqlService::new(tables, limits)?;
+        let access = Arc::new(access(config)?);
+        let sql = SqlService::new(&tables, limits, access.callers())?;
         let gauges = parts.gauges(registry)?;
         let shared = parts.shared.clone();
         let web = satisflow_web::router(WebState {
@@ -74,7 +75,6 @@ impl Serving {
         });
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        let access = Arc::new(access(config)?);
         let router = web.merge(satisflow_sql::http_router(Arc::clone(&sql), Arc::clone(&access)));
         let (pg_stop, http_stop) = (stop.clone(), stop.clone());
         tasks.spawn(async move { Ok(satisflow_sql::serve_pg(listeners.sql, sql, access, pg_stop).await?) });

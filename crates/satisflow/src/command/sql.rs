@@ -60,7 +60,8 @@ async fn lake(args: &LakeArg) -> Result<Arc<Lake>> {
 /// SQL over an open lake.
 pub(crate) fn over(lake: &Lake) -> Result<Arc<SqlService>> {
     let tables = Tables { records: lake.live_records(), kpis: lake.kpis_provider(), kpi_live: None };
-    Ok(SqlService::new(tables, SqlLimits { statement_timeout: OFFLINE_TIMEOUT, ..SqlLimits::default() })?)
+    let limits = SqlLimits { statement_timeout: OFFLINE_TIMEOUT, ..SqlLimits::default() };
+    Ok(SqlService::new(&tables, limits, [Caller::ALL])?)
 }
 
 /// Prints rows as they come.
