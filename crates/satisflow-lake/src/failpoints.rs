@@ -27,23 +27,26 @@ mod armed {
     use std::io::Write;
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU64, Ordering};
-    use std::time::Duration;
+
+    use tokio::sync::Notify;
 
     /// The step, and how often it is passed before: `records-after-parquet:2`.
     const STEP: &str = "SATISFLOW_FAILPOINT";
     /// The file that gets the name of the step that ended the process.
     const HIT_FILE: &str = "SATISFLOW_FAILPOINT_HIT";
 
-    /// Commits of records that may come between two passes of the step; each
-    /// further one waits.
+    /// Commits of records that may come between two passes of the step; the next
+    /// one waits for a pass.
     const COMMITS_AHEAD_MAX: u64 = 15;
-    const WAIT: Duration = Duration::from_millis(500);
 
     struct Armed {
         name: String,
         passes: u64,
         passed: AtomicU64,
+        /// The step whose passes let commits of records go on.
+        paced_by: String,
         commits_ahead: AtomicU64,
+        go_on: Notify,
     }
 
     static ARMED: LazyLock<Option<Armed>> = LazyLock::new(|| {
@@ -53,21 +56,29 @@ mod armed {
             name: name.to_owned(),
             passes: passes.parse().ok()?,
             passed: AtomicU64::new(0),
+            // A publication without rows writes no Parquet, but an entry of the log.
+            paced_by: name.replace("-parquet", "-log-entry"),
             commits_ahead: AtomicU64::new(0),
+            go_on: Notify::new(),
         })
     });
 
     pub(super) async fn pace() {
         let Some(armed) = ARMED.as_ref() else { return };
-        if armed.commits_ahead.fetch_add(1, Ordering::Relaxed) >= COMMITS_AHEAD_MAX {
-            tokio::time::sleep(WAIT).await;
+        while armed.commits_ahead.load(Ordering::Acquire) >= COMMITS_AHEAD_MAX {
+            // A permit is kept if the pass comes between the look and the wait.
+            armed.go_on.notified().await;
         }
+        armed.commits_ahead.fetch_add(1, Ordering::AcqRel);
     }
 
     pub(super) fn reach(name: &str) {
-        let Some(armed) = ARMED.as_ref().filter(|armed| armed.name == name) else { return };
-        armed.commits_ahead.store(0, Ordering::Relaxed);
-        if armed.passed.fetch_add(1, Ordering::Relaxed) == armed.passes {
+        let Some(armed) = ARMED.as_ref() else { return };
+        if armed.paced_by == name {
+            armed.commits_ahead.store(0, Ordering::Release);
+            armed.go_on.notify_one();
+        }
+        if armed.name == name && armed.passed.fetch_add(1, Ordering::Relaxed) == armed.passes {
             end(name);
         }
     }
