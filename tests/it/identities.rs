@@ -14,6 +14,8 @@ fn with_few_ids_in_memory_and_a_restart_every_duplicate_and_conflict_is_known() 
     place.wait_for_rows(700);
     let asked = || place.metric("satisflow_dedup_asked_ids_total").filter(|ids| *ids > 0.0);
     wait_for("ids asked of the lake", LIMIT, asked).unwrap();
+    let scorer_asked = || place.metric("satisflow_scorer_asked_ids_total").filter(|ids| *ids > 0.0);
+    wait_for("ids asked by the scorer", LIMIT, scorer_asked).unwrap();
     let held = place.metric("satisflow_dedup_ids").unwrap();
     assert!(held <= 50.0, "{held} ids held");
     first.signal("TERM").unwrap();

@@ -287,7 +287,8 @@ pub struct RawLimits {
     #[serde(default)]
     #[schemars(extend("default" = 1000))]
     pub map_entries_max: Option<u32>,
-    /// Event ids that recognise duplicates without asking the lake, of all partitions.
+    /// Event ids that recognise duplicates without asking the lake, of all partitions;
+    /// the scorer holds an eighth as many.
     #[serde(default)]
     #[schemars(extend("default" = 10000000))]
     pub identities_max: Option<u32>,

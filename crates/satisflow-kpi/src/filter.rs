@@ -1,5 +1,7 @@
 //! Which ids have been seen, approximately: "no" is certain, "yes" is to be checked.
 
+use serde::{Deserialize, Serialize};
+
 /// Bits of a block: one cache line, so that a look costs one miss.
 const BLOCK_BITS: usize = 512;
 const BLOCK_WORDS: usize = BLOCK_BITS / 64;
@@ -19,13 +21,14 @@ const GENERATIONS_MAX: usize = 10;
 ///
 /// Own code because the ids are hashes of 128 bits: what is left of a Bloom filter
 /// without hashing is to set and to test ten bits.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct IdFilter {
     generations: Vec<Generation>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Generation {
+    #[serde(with = "crate::snapshot::blocks")]
     blocks: Vec<[u64; BLOCK_WORDS]>,
     room: usize,
 }

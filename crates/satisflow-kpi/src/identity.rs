@@ -5,13 +5,17 @@
 //! counts. An event is void once any accepted event retracts or supersedes it,
 //! whichever came first. Both are functions of the set, so the state here only
 //! says which earlier decisions a new arrival takes back.
+//!
+//! The state is a cache of the lake: what is known of the latest identities is held,
+//! of all others only that something is known. What an arrival needs of those has to
+//! be read again before it is resolved ([`Identities::unsure`], [`Identities::recollect`]).
 
 use std::sync::Arc;
 
-use ahash::AHashMap;
-use serde::{Deserialize, Serialize};
+use ahash::{AHashMap, AHashSet};
 
 use crate::batch::Sign;
+use crate::filter::IdFilter;
 
 /// Where a record stands in Kafka. Ordered as text topic, partition, offset.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,6 +39,13 @@ pub struct Arrival {
     pub voids: [Option<u128>; 2],
 }
 
+impl Arrival {
+    /// The identity that it bears, and those that it names.
+    pub fn identities(&self) -> impl Iterator<Item = u128> {
+        [Some(self.identity), self.voids[0], self.voids[1]].into_iter().flatten()
+    }
+}
+
 /// What a batch of arrivals changes.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Resolution {
@@ -45,37 +56,113 @@ pub struct Resolution {
     pub recall: Vec<Position>,
 }
 
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy)]
 struct Entry {
-    /// Index into `partitions`; `NOT_SEEN` when only a retraction names it.
+    /// Index into `partitions`; `NOT_SEEN` when no event bears the identity.
     partition: u32,
     void: bool,
     offset: i64,
 }
 
 const NOT_SEEN: u32 = u32::MAX;
+const UNKNOWN: Entry = Entry { partition: NOT_SEEN, void: false, offset: 0 };
 
-/// The identities of all accepted events.
-#[derive(Debug, Default, Serialize, Deserialize)]
+/// The identities that accepted events bear or name.
+#[derive(Debug)]
 pub struct Identities {
-    #[serde(with = "crate::snapshot::pairs")]
-    entries: AHashMap<u128, Entry>,
-    #[serde(with = "crate::snapshot::named")]
+    recent: AHashMap<u128, Entry>,
+    older: AHashMap<u128, Entry>,
+    /// Every identity of which something is known.
+    known: IdFilter,
     partitions: Vec<(Arc<str>, i32)>,
+    held_max: usize,
 }
 
 impl Identities {
-    /// Number of identities held, seen or named.
+    /// Nothing is known. About `held_max` identities are held at most, and those of the batch at hand.
+    pub fn new(held_max: usize) -> Identities {
+        Identities::knowing(IdFilter::default(), held_max)
+    }
+
+    /// Of some identities it is known that something is known.
+    pub(crate) fn knowing(known: IdFilter, held_max: usize) -> Identities {
+        Identities { recent: AHashMap::new(), older: AHashMap::new(), known, partitions: Vec::new(), held_max }
+    }
+
+    pub(crate) fn known(&self) -> &IdFilter {
+        &self.known
+    }
+
+    /// Number of identities held.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.recent.len() + self.older.len()
     }
 
     /// Whether none is held.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len() == 0
     }
 
-    /// Takes in a batch and says what counts.
+    /// Identities that arrivals bear or name and of which more may be known than is
+    /// held: [`Identities::recollect`] them before [`Identities::resolve`].
+    pub fn unsure(&self, arrivals: &[Arrival]) -> AHashSet<u128> {
+        arrivals
+            .iter()
+            .flat_map(Arrival::identities)
+            .filter(|id| !self.holds(*id) && self.known.may_contain(*id))
+            .collect()
+    }
+
+    /// Takes up what is known of some identities: `earlier` are all arrivals resolved
+    /// so far that bear or name one of them, in any order, maybe among others.
+    pub fn recollect(&mut self, asked: &AHashSet<u128>, earlier: &[Arrival]) {
+        for identity in asked {
+            self.recent.entry(*identity).or_insert(UNKNOWN);
+        }
+        for arrival in earlier {
+            if asked.contains(&arrival.identity) {
+                self.recollect_position(arrival);
+            }
+            for target in arrival.voids.iter().flatten().filter(|target| asked.contains(target)) {
+                self.recent.entry(*target).or_insert(UNKNOWN).void = true;
+            }
+        }
+    }
+
+    fn recollect_position(&mut self, arrival: &Arrival) {
+        let partition = self.partition_index(&arrival.position);
+        let found = Entry { partition, offset: arrival.position.offset, ..UNKNOWN };
+        let held = self.recent.get(&arrival.identity).copied().unwrap_or(UNKNOWN);
+        if held.partition == NOT_SEEN || self.order(found) < self.order(held) {
+            self.recent.insert(arrival.identity, Entry { void: held.void, ..found });
+        }
+    }
+
+    fn holds(&self, identity: u128) -> bool {
+        self.recent.contains_key(&identity) || self.older.contains_key(&identity)
+    }
+
+    fn entry(&self, identity: u128) -> Option<Entry> {
+        self.recent.get(&identity).or_else(|| self.older.get(&identity)).copied()
+    }
+
+    fn hold(&mut self, identity: u128, entry: Entry) {
+        if !self.known.may_contain(identity) {
+            self.known.insert(identity);
+        }
+        self.recent.insert(identity, entry);
+    }
+
+    /// Forgets what was held longest. What is held is not changed in between: a
+    /// newer entry stands in `recent`, which is looked at first.
+    fn make_room(&mut self) {
+        if self.recent.len() > self.held_max / 2 {
+            self.older = std::mem::take(&mut self.recent);
+        }
+    }
+
+    /// Takes in a batch and says what counts. Nothing of it may be
+    /// [`Identities::unsure`].
     pub fn resolve(&mut self, arrivals: &[Arrival]) -> Resolution {
         let mut out = Resolution { signs: Vec::with_capacity(arrivals.len()), recall: Vec::new() };
         let mut counted_here = AHashMap::new();
@@ -91,6 +178,7 @@ impl Identities {
                 self.take_back(void, &mut counted_here, *target, &mut out);
             }
         }
+        self.make_room();
         out
     }
 
@@ -112,23 +200,20 @@ impl Identities {
     fn arrive(&mut self, arrival: &Arrival) -> (Sign, Option<Entry>) {
         let partition = self.partition_index(&arrival.position);
         let new = Entry { partition, void: false, offset: arrival.position.offset };
-        let Some(old) = self.entries.get(&arrival.identity).copied() else {
-            self.entries.insert(arrival.identity, new);
-            return (Sign::Count, None);
-        };
-        if old.partition != NOT_SEEN && self.order(old) <= self.order(new) {
+        let old = self.entry(arrival.identity).unwrap_or(UNKNOWN);
+        let seen = old.partition != NOT_SEEN;
+        if seen && self.order(old) <= self.order(new) {
             return (Sign::Touch, None);
         }
-        self.entries.insert(arrival.identity, Entry { void: old.void, ..new });
-        if old.void { (Sign::Touch, None) } else { (Sign::Count, Some(old)) }
+        self.hold(arrival.identity, Entry { void: old.void, ..new });
+        if old.void { (Sign::Touch, None) } else { (Sign::Count, seen.then_some(old)) }
     }
 
     /// Marks an identity void; gives the entry that counted until now.
     fn make_void(&mut self, identity: u128) -> Option<Entry> {
-        let entry = self.entries.entry(identity).or_insert(Entry { partition: NOT_SEEN, void: false, offset: 0 });
-        let counted = !entry.void && entry.partition != NOT_SEEN;
-        entry.void = true;
-        counted.then_some(*entry)
+        let entry = self.entry(identity).unwrap_or(UNKNOWN);
+        self.hold(identity, Entry { void: true, ..entry });
+        (!entry.void && entry.partition != NOT_SEEN).then_some(entry)
     }
 
     fn partition_index(&mut self, position: &Position) -> u32 {
@@ -165,7 +250,7 @@ mod tests {
 
     #[test]
     fn the_least_position_of_copies_counts_whatever_the_order() {
-        let mut ids = Identities::default();
+        let mut ids = Identities::new(100);
         assert_eq!(ids.resolve(&[at(1, 2, 5, None)]).signs, [Sign::Count]);
         assert_eq!(ids.resolve(&[at(1, 3, 1, None)]).signs, [Sign::Touch]);
         let third = ids.resolve(&[at(1, 0, 9, None)]);
@@ -175,7 +260,7 @@ mod tests {
 
     #[test]
     fn within_one_batch_nothing_is_recalled() {
-        let mut ids = Identities::default();
+        let mut ids = Identities::new(100);
         let out = ids.resolve(&[at(1, 1, 0, None), at(1, 0, 0, None), at(2, 0, 1, Some(1))]);
         assert_eq!(out.signs, [Sign::Touch, Sign::Touch, Sign::Count]);
         assert!(out.recall.is_empty());
@@ -183,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_retraction_is_remembered_until_its_target_comes() {
-        let mut ids = Identities::default();
+        let mut ids = Identities::new(100);
         assert_eq!(ids.resolve(&[at(2, 0, 0, Some(1))]).signs, [Sign::Count]);
         let target = ids.resolve(&[at(1, 0, 1, None)]);
         assert_eq!((target.signs.as_slice(), target.recall.len()), ([Sign::Touch].as_slice(), 0));
@@ -191,9 +276,45 @@ mod tests {
 
     #[test]
     fn a_second_retraction_takes_nothing_more() {
-        let mut ids = Identities::default();
+        let mut ids = Identities::new(100);
         ids.resolve(&[at(1, 0, 0, None)]);
         assert_eq!(positions(&ids.resolve(&[at(2, 0, 1, Some(1))])), [(0, 0)]);
         assert!(ids.resolve(&[at(3, 0, 2, Some(1))]).recall.is_empty());
+    }
+
+    #[test]
+    fn few_are_held_and_the_others_are_to_be_recollected() {
+        let mut ids = Identities::new(10);
+        let all: Vec<Arrival> = (0..100).map(|n| at(n << 90 | n, 1, n as i64, None)).collect();
+        all.chunks(5).for_each(|batch| assert_eq!(ids.resolve(batch).signs, [Sign::Count; 5]));
+        assert!(ids.len() <= 15, "{} held", ids.len());
+        let copy = [Arrival { position: at(0, 0, 7, None).position, ..all[3].clone() }];
+        let unsure = ids.unsure(&copy);
+        assert_eq!(unsure.len(), 1);
+        ids.recollect(&unsure, &all);
+        assert!(ids.unsure(&copy).is_empty());
+        let resolved = ids.resolve(&copy);
+        assert_eq!((resolved.signs.as_slice(), positions(&resolved)), ([Sign::Count].as_slice(), vec![(1, 3)]));
+    }
+
+    #[test]
+    fn an_identity_that_only_looks_known_counts_and_takes_nothing_back() {
+        let mut ids = Identities::new(10);
+        ids.recollect(&AHashSet::from([1]), &[at(2, 0, 0, None)]);
+        let out = ids.resolve(&[at(1, 0, 1, None)]);
+        assert_eq!((out.signs.as_slice(), out.recall.len()), ([Sign::Count].as_slice(), 0));
+    }
+
+    #[test]
+    fn what_was_void_is_void_when_it_is_recollected() {
+        let mut ids = Identities::new(0);
+        let voiding = [at(2, 0, 0, Some(1))];
+        ids.resolve(&voiding);
+        ids.resolve(&[at(3, 0, 1, None)]);
+        let late = [at(1, 0, 2, None)];
+        let unsure = ids.unsure(&late);
+        assert_eq!(unsure, AHashSet::from([1]));
+        ids.recollect(&unsure, &voiding);
+        assert_eq!(ids.resolve(&late).signs, [Sign::Touch]);
     }
 }

@@ -9,6 +9,7 @@
 //! - Floats appear in [`stats`] alone, derived from exact moments.
 
 mod batch;
+mod census;
 mod definition;
 mod engine;
 mod exact;
@@ -28,6 +29,7 @@ mod sums;
 mod window;
 
 pub use batch::{Batch, MeasureInput, Sign};
+pub use census::Census;
 pub use definition::{Definition, Kept, Metric, Plan};
 pub use engine::{Engine, EngineError, Frontier, RowKey};
 pub use exact::{decimal_text, divide_half_even};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::definition::Plan;
 use crate::engine::Engine;
+use crate::filter::IdFilter;
 use crate::groups::SeenGroups;
 use crate::identity::Identities;
 use crate::keyed::Keyed;
@@ -79,20 +80,21 @@ impl Engine {
 }
 
 impl Identities {
-    /// The state as a frame.
+    /// The state as a frame: of which identities something is known, no more.
     ///
     /// # Errors
     /// When it can't be encoded.
     pub fn frame(&self) -> Result<Vec<u8>, SnapshotError> {
-        encode(self)
+        encode(self.known())
     }
 
     /// The state of [`Identities::frame`].
     ///
     /// # Errors
     /// [`SnapshotError::Damaged`].
-    pub fn from_frame(frame: &[u8]) -> Result<Identities, SnapshotError> {
-        decode(frame)
+    pub fn from_frame(frame: &[u8], held_max: usize) -> Result<Identities, SnapshotError> {
+        let known: IdFilter = decode(frame)?;
+        Ok(Identities::knowing(known, held_max))
     }
 }
 
@@ -133,18 +135,26 @@ pub(crate) mod pairs {
     }
 }
 
-/// Partitions by the names of their topics.
-pub(crate) mod named {
-    use std::sync::Arc;
-
+/// Blocks of bits as plain bytes: they can't be made smaller, and are many.
+pub(crate) mod blocks {
+    use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(crate) fn serialize<S: Serializer>(all: &[(Arc<str>, i32)], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(all.iter().map(|(topic, partition)| (&**topic, *partition)))
+    pub(crate) fn serialize<const N: usize, S: Serializer>(all: &[[u64; N]], serializer: S) -> Result<S::Ok, S::Error> {
+        let bytes: Vec<u8> = all.as_flattened().iter().flat_map(|word| word.to_le_bytes()).collect();
+        serializer.serialize_bytes(&bytes)
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(Arc<str>, i32)>, D::Error> {
-        let all = Vec::<(String, i32)>::deserialize(deserializer)?;
-        Ok(all.into_iter().map(|(topic, partition)| (topic.into(), partition)).collect())
+    pub(crate) fn deserialize<'de, const N: usize, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<[u64; N]>, D::Error> {
+        let bytes = <&[u8]>::deserialize(deserializer)?;
+        let (words, rest) = bytes.as_chunks::<8>();
+        let words: Vec<u64> = words.iter().map(|word| u64::from_le_bytes(*word)).collect();
+        let (blocks, more) = words.as_chunks::<N>();
+        if rest.is_empty() && more.is_empty() && !blocks.is_empty() {
+            return Ok(blocks.to_vec());
+        }
+        Err(D::Error::custom("not a whole number of blocks"))
     }
 }

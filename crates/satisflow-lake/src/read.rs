@@ -22,6 +22,8 @@ use crate::table::{Table, transaction};
 /// How far before a position its last record is looked for: markers of
 /// transactions lie between.
 const LOOK_BACK_OFFSETS: i64 = 1000;
+/// What decides which of all events count.
+const ARRIVALS: [&str; 7] = ["source", "event_id", "retracts", "supersedes", "topic", "partition", "offset"];
 /// What decides about a duplicate.
 const IDS: [&str; 4] = ["source", "event_id", "content_hash", "offset"];
 
@@ -75,6 +77,32 @@ impl Lake {
     pub async fn all_accepted_ids(&self, version: u64) -> Result<SendableRecordBatchStream, LakeError> {
         let table = at_version(&self.records, version).await?;
         read(&table, "records", Some(accepted()), &["source", "event_id"]).await
+    }
+
+    /// `source`, `event_id`, `retracts`, `supersedes` and the position of every
+    /// accepted event at a version, in no order.
+    ///
+    /// # Errors
+    /// As for [`Lake::read_accepted`].
+    pub async fn arrivals(&self, version: u64) -> Result<SendableRecordBatchStream, LakeError> {
+        let table = at_version(&self.records, version).await?;
+        read(&table, "records", Some(accepted()), &ARRIVALS).await
+    }
+
+    /// Those of [`Lake::arrivals`] that bear or name one of some event ids, of
+    /// whatever source.
+    ///
+    /// # Errors
+    /// As for [`Lake::read_accepted`].
+    pub async fn arrivals_of(
+        &self,
+        version: u64,
+        event_ids: &[String],
+    ) -> Result<SendableRecordBatchStream, LakeError> {
+        let table = at_version(&self.records, version).await?;
+        let asked = |column| col(column).in_list(event_ids.iter().map(|id| lit(id.as_str())).collect(), false);
+        let filter = accepted().and(asked("event_id").or(asked("retracts")).or(asked("supersedes")));
+        read(&table, "records", Some(filter), &ARRIVALS).await
     }
 
     /// Accepted events at exact positions (topic, partition, offset) at a version.

@@ -33,6 +33,8 @@ pub struct PipelineMetrics {
     pub dedup_filter_bytes: IntGauge,
     /// Ids that the lake was asked for.
     pub dedup_asked: IntCounter,
+    /// Ids that the scorer asked the lake for.
+    pub identities_asked: IntCounter,
     /// Commits that wait for the scorer.
     pub scorer_queue: IntGauge,
     /// KPI rows written.
@@ -97,6 +99,10 @@ impl PipelineMetrics {
             dedup_ids: gauge("satisflow_dedup_ids", "Event ids that recognise duplicates without asking the lake.")?,
             dedup_filter_bytes: gauge("satisflow_dedup_filter_bytes", "Memory of the filters over older ids.")?,
             dedup_asked: counter("satisflow_dedup_asked_ids_total", "Event ids that the lake was asked for.")?,
+            identities_asked: counter(
+                "satisflow_scorer_asked_ids_total",
+                "Event ids that the scorer asked the lake for, to see which copy counts and what is void.",
+            )?,
             scorer_queue: gauge("satisflow_scorer_queue_commits", "Commits waiting for the scorer.")?,
             kpi_rows: counter("satisflow_kpi_rows_total", "KPI rows written.")?,
             restatements: counter("satisflow_restatements_total", "KPI rows written again with other content.")?,

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::{Int32Type, TimestampMicrosecondType};
 use satisflow_catalog::{Catalog, Evaluator};
-use satisflow_kpi::{Arrival, Engine, Frontier, Identities, KpiRow, Position, RowsBuilder, Sign};
+use satisflow_kpi::{Arrival, Engine, Frontier, Identities, KpiRow, Position, Resolution, RowsBuilder, Sign};
 use satisflow_lake::{BACKFILL, CLOSED, Lake, PUBLISHED, SCORE};
 
 use crate::error::PipelineError;
@@ -21,6 +21,7 @@ use claim::{Patience, Role};
 use snapshot::Schedule;
 
 mod claim;
+mod identity;
 mod late;
 mod rebuild;
 mod snapshot;
@@ -84,6 +85,8 @@ pub(crate) struct Memory {
     pub(crate) late_panes: u32,
     /// Event time, µs.
     pub(crate) late_micros: i64,
+    /// Identities held.
+    pub(crate) identities: usize,
     /// How often the state is written to the lake; `None`: never.
     pub(crate) snapshot_interval: Option<Duration>,
 }
@@ -105,7 +108,7 @@ impl Scorer {
             metrics,
             watermarks,
             shared,
-            identities: Identities::default(),
+            identities: Identities::new(memory.identities),
             own: BTreeMap::new(),
             scored: 0,
             sequence: None,
@@ -190,9 +193,15 @@ impl Scorer {
                 Some(batches) => batches,
                 None => self.lake.accepted_in(version).await?,
             };
-            let mut recall = Vec::new();
-            for batch in &batches {
-                recall.extend(self.apply(batch)?);
+            // All at once: between its question and its answer nothing may be forgotten.
+            let arrivals: Vec<Arrival> = batches.iter().flat_map(identity::arrivals).collect();
+            self.recollect(&batches, &arrivals).await?;
+            let Resolution { signs, recall } = self.identities.resolve(&arrivals);
+            let mut signs = signs.as_slice();
+            for events in &batches {
+                let (these, rest) = signs.split_at(events.num_rows());
+                self.apply(events, these)?;
+                signs = rest;
             }
             self.recall(version, recall).await?;
             self.scored = version;
@@ -202,21 +211,19 @@ impl Scorer {
         Ok(())
     }
 
-    fn apply(&mut self, events: &RecordBatch) -> Result<Vec<Position>, PipelineError> {
-        if events.num_rows() == 0 {
-            return Ok(Vec::new());
-        }
+    /// Whoever looks at the engine sees an event and its answers at once.
+    fn apply(&mut self, events: &RecordBatch, signs: &[Sign]) -> Result<(), PipelineError> {
         let now = Instant::now();
         for (topic, partition, latest) in latest_by_partition(events) {
             self.watermarks.observe(&topic, partition, latest, now);
         }
-        let resolution = self.identities.resolve(&arrivals(events));
-        self.count(events, &resolution.signs)?;
-        Ok(resolution.recall)
+        self.count(events, signs)
     }
 
-    /// Whoever looks at the engine sees an event and its answers at once.
     fn count(&self, events: &RecordBatch, signs: &[Sign]) -> Result<(), PipelineError> {
+        if events.num_rows() == 0 {
+            return Ok(());
+        }
         let mut measured = self.evaluator.measure(events, signs)?;
         self.shared.with(|engine| measured.try_for_each(|m| engine.apply(&m.batch, &m.signs)))?;
         Ok(())
@@ -372,31 +379,4 @@ fn latest_by_partition(events: &RecordBatch) -> Vec<(String, i32, i64)> {
         *held = (*held).max(time.value(row));
     }
     latest.into_iter().map(|((topic, partition), time)| (topic.to_owned(), partition, time)).collect()
-}
-
-fn arrivals(events: &RecordBatch) -> Vec<Arrival> {
-    let text = |name: &str| events[name].as_string::<i32>().clone();
-    let (topic, source, event_id) = (text("topic"), text("source"), text("event_id"));
-    let voids = [text("retracts"), text("supersedes")];
-    let partition = events["partition"].as_primitive::<Int32Type>();
-    let offset = events["offset"].as_primitive::<Int64Type>();
-    let mut last: Option<Arc<str>> = None;
-    (0..events.num_rows())
-        .map(|row| {
-            let name = match &last {
-                Some(name) if **name == *topic.value(row) => Arc::clone(name),
-                _ => Arc::from(topic.value(row)),
-            };
-            last = Some(Arc::clone(&name));
-            let target = |column: &arrow::array::StringArray| {
-                use arrow::array::Array;
-                column.is_valid(row).then(|| satisflow_model::identity(source.value(row), column.value(row)))
-            };
-            Arrival {
-                identity: satisflow_model::identity(source.value(row), event_id.value(row)),
-                position: Position { topic: name, partition: partition.value(row), offset: offset.value(row) },
-                voids: [target(&voids[0]), target(&voids[1])],
-            }
-        })
-        .collect()
 }

@@ -30,6 +30,8 @@ pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// Commits that may wait for the scorer; beyond, collecting waits, and Kafka with it.
 const SCORER_QUEUE_MAX: usize = 64;
+/// The scorer asks of few identities, and holds this part of what duplicates are known by.
+const SCORER_SHARE: usize = 8;
 /// How often windows are looked at without new rows.
 const TICK: Duration = Duration::from_millis(200);
 /// How often other processes' commits are looked for.
@@ -117,7 +119,12 @@ impl ServiceParts {
             self.metrics.clone(),
             Watermarks::new(rules, topics),
             self.shared.clone(),
-            Memory { late_panes: config.late_panes, late_micros, snapshot_interval: config.snapshot_interval },
+            Memory {
+                late_panes: config.late_panes,
+                late_micros,
+                identities: config.identities_max / SCORER_SHARE,
+                snapshot_interval: config.snapshot_interval,
+            },
             config.takeover_after,
         )
     }

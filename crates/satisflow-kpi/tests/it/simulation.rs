@@ -13,12 +13,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::datatypes::i256;
 use satisflow_kpi::{
-    Engine, Frontier, Identities, Kept, KpiRow, NO_VALUE, Plan, Position, Reason, RowKey, Sign, decimal_text,
-    divide_half_even,
+    Engine, Frontier, Kept, KpiRow, NO_VALUE, Plan, Position, Reason, RowKey, Sign, decimal_text, divide_half_even,
 };
 
 use crate::oracle::{self, SETS, Scope, WINDOWS};
-use crate::stream::{Event, MINUTE, arrival, batch, plan, position};
+use crate::stream::{Event, MINUTE, Resolver, batch, plan, position};
 
 /// Nights in which clocks go forward and back, a leap day, the end of a year of 53 weeks.
 const STARTS: [&str; 5] = [
@@ -86,7 +85,7 @@ struct Simulation {
     partitions: [Partition; 3],
     clock: i64,
     engine: Engine,
-    identities: Identities,
+    resolver: Resolver,
     arrived: BTreeMap<Position, Event>,
     /// Arrived since rows were published last, in order.
     unscored: Vec<Event>,
@@ -152,7 +151,7 @@ impl Simulation {
             partitions: stream(&mut dice, start),
             clock: start,
             engine: Engine::new(plan),
-            identities: Identities::default(),
+            resolver: Resolver::new(),
             arrived: BTreeMap::new(),
             unscored: Vec::new(),
             watermarks: [i64::MIN; 3],
@@ -205,8 +204,7 @@ impl Simulation {
 
     fn take(&mut self, events: &[Event]) {
         self.arrived.extend(events.iter().map(|e| (position(e), e.clone())));
-        let arrivals: Vec<_> = events.iter().map(arrival).collect();
-        let resolution = self.identities.resolve(&arrivals);
+        let resolution = self.resolver.resolve(events);
         self.engine.apply(&batch(events), &resolution.signs).unwrap();
         let recalled: Vec<Event> = resolution.recall.iter().map(|p| self.arrived[p].clone()).collect();
         self.engine.apply(&batch(&recalled), &vec![Sign::Recall; recalled.len()]).unwrap();
@@ -257,16 +255,17 @@ impl Simulation {
     /// Stopped, and rebuilt from what was scored, in another order; the rest follows.
     fn restart(&mut self) {
         self.engine = Engine::new(self.engine.plan().clone());
-        self.identities = Identities::default();
         let rest: Vec<Position> = self.unscored.iter().map(position).collect();
         let scored = self.arrived.iter().filter(|(position, _)| !rest.contains(position));
         let mut events: Vec<Event> = scored.map(|(_, event)| event.clone()).collect();
         for at in (1..events.len()).rev() {
             events.swap(at, self.dice.below(at as i64 + 1) as usize);
         }
+        let (resolver, signs) = Resolver::anew(&events);
+        self.resolver = resolver;
         let cut = self.dice.below(events.len() as i64 + 1) as usize;
-        self.take(&events[..cut]);
-        self.take(&events[cut..]);
+        self.engine.apply(&batch(&events[..cut]), &signs[..cut]).unwrap();
+        self.engine.apply(&batch(&events[cut..]), &signs[cut..]).unwrap();
         for (kpi, watermark) in KPIS.iter().zip(self.watermarks) {
             self.engine.resume(kpi, Frontier::at(watermark)).unwrap();
         }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use arrow::array::{AsArray, BooleanArray, Decimal128Array, RecordBatch, StringArray};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use satisflow_kpi::{
-    Arrival, Batch, CalendarUnit, Definition, Engine, Frontier, Identities, Kept, KpiRow, MeasureInput, Metric, Plan,
-    Position, PublishedRange, Reason, RowKey, RowsBuilder, Sign, Window, WindowSpan,
+    Arrival, Batch, CalendarUnit, Census, Definition, Engine, Frontier, Identities, Kept, KpiRow, MeasureInput, Metric,
+    Plan, Position, PublishedRange, Reason, Resolution, RowKey, RowsBuilder, Sign, Window, WindowSpan,
 };
 
 pub const MINUTE: i64 = 60_000_000;
@@ -129,17 +129,53 @@ fn restore(engine: &mut Engine, row: &RecordBatch) {
     });
 }
 
+/// Identities held: so few that most have to be recollected.
+const HELD_MAX: usize = 4;
+
+/// Identities, and a lake to recollect them from.
+pub struct Resolver {
+    identities: Identities,
+    resolved: Vec<Arrival>,
+}
+
+impl Resolver {
+    pub fn new() -> Resolver {
+        Resolver { identities: Identities::new(HELD_MAX), resolved: Vec::new() }
+    }
+
+    pub fn resolve(&mut self, events: &[Event]) -> Resolution {
+        let arrivals: Vec<Arrival> = events.iter().map(arrival).collect();
+        let unsure = self.identities.unsure(&arrivals);
+        self.identities.recollect(&unsure, &self.resolved);
+        self.resolved.extend(arrivals.iter().cloned());
+        self.identities.resolve(&arrivals)
+    }
+
+    /// What each of all events does that were ever resolved, and who goes on from there.
+    pub fn anew(events: &[Event]) -> (Resolver, Vec<Sign>) {
+        let resolved: Vec<Arrival> = events.iter().map(arrival).collect();
+        let mut census = Census::default();
+        resolved.chunks(3).for_each(|some| census.note(some));
+        if census.has_repeated() {
+            resolved.chunks(5).for_each(|some| census.place(some));
+        }
+        let signs = census.signs(&resolved);
+        (Resolver { identities: census.into_identities(HELD_MAX), resolved }, signs)
+    }
+}
+
 /// A snapshot.
 pub struct Saved {
     pub frames: Vec<Vec<u8>>,
     identities: Vec<u8>,
+    resolved: usize,
     rows: usize,
 }
 
 /// The engine with its identities, as the pipeline holds them.
 pub struct Scorer {
     pub engine: Engine,
-    identities: Identities,
+    resolver: Resolver,
     lake: BTreeMap<Position, Event>,
     /// Panes kept behind what is published; `None`: all.
     late_panes: Option<u32>,
@@ -153,7 +189,7 @@ impl Scorer {
     pub fn new(plan: Plan) -> Scorer {
         Scorer {
             engine: Engine::new(plan),
-            identities: Identities::default(),
+            resolver: Resolver::new(),
             lake: BTreeMap::new(),
             late_panes: None,
             kpis: Vec::new(),
@@ -175,7 +211,10 @@ impl Scorer {
         if let Some(late_panes) = next.late_panes {
             next.engine.begin_at(&vec![published; fingerprints.len()], late_panes, 0).unwrap();
         }
-        next.take(events);
+        next.lake = self.lake;
+        let (resolver, signs) = Resolver::anew(events);
+        next.resolver = resolver;
+        next.engine.apply(&batch(events), &signs).unwrap();
         for fingerprint in &fingerprints {
             next.engine.resume(fingerprint, Frontier::at(published)).unwrap();
         }
@@ -188,18 +227,20 @@ impl Scorer {
     /// The state as a snapshot, with how many rows were published by then.
     pub fn save(&self) -> Saved {
         let frames = self.engine.frames().collect::<Result<Vec<_>, _>>().unwrap();
-        Saved { frames, identities: self.identities.frame().unwrap(), rows: self.kpis.len() }
+        let Resolver { identities, resolved } = &self.resolver;
+        Saved { frames, identities: identities.frame().unwrap(), resolved: resolved.len(), rows: self.kpis.len() }
     }
 
     /// Another one that goes on from an earlier snapshot: `events` came, and
     /// rows up to `published`, since it was taken.
-    pub fn recovered(self, saved: &Saved, events: &[Event], published: i64) -> Scorer {
+    pub fn recovered(mut self, saved: &Saved, events: &[Event], published: i64) -> Scorer {
         let plan = self.engine.plan().clone();
         let fingerprints: Vec<_> = plan.definitions.iter().map(|d| d.fingerprint.clone()).collect();
         let mut frames = saved.frames.iter().cloned();
         let engine = Engine::from_frames(plan, || Ok(frames.next().unwrap())).unwrap();
-        let identities = Identities::from_frame(&saved.identities).unwrap();
-        let mut next = Scorer { engine, identities, ..self };
+        self.resolver.identities = Identities::from_frame(&saved.identities, HELD_MAX).unwrap();
+        self.resolver.resolved.truncate(saved.resolved);
+        let mut next = Scorer { engine, ..self };
         next.take(events);
         next.engine.forget_expired_changes();
         for fingerprint in &fingerprints {
@@ -234,8 +275,7 @@ impl Scorer {
 
     pub fn take(&mut self, events: &[Event]) {
         self.lake.extend(events.iter().map(|e| (position(e), e.clone())));
-        let arrivals: Vec<Arrival> = events.iter().map(arrival).collect();
-        let resolution = self.identities.resolve(&arrivals);
+        let resolution = self.resolver.resolve(events);
         self.engine.apply(&batch(events), &resolution.signs).unwrap();
         let recalled: Vec<Event> = resolution.recall.iter().map(|p| self.lake[p].clone()).collect();
         self.engine.apply(&batch(&recalled), &vec![Sign::Recall; recalled.len()]).unwrap();

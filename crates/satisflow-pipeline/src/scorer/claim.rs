@@ -124,7 +124,7 @@ impl Scorer {
         tracing::warn!("another process publishes the KPIs now; this one stands by");
         self.shared.set(None);
         self.own.clear();
-        self.identities = Identities::default();
+        self.identities = Identities::new(self.memory.identities);
         self.metrics.complete.set(0);
         self.patience.superseded(Instant::now());
         self.role = Role::Standby { sequence: None, since: Instant::now() };

@@ -6,9 +6,10 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use datafusion::prelude::{col, lit};
 use futures::TryStreamExt;
-use satisflow_kpi::{Engine, Frontier, Identities, RowKey, Status};
+use satisflow_kpi::{Engine, Frontier, RowKey, Status};
 use satisflow_lake::{BACKFILL, CLOSED, PUBLISHED, SCORE};
 
+use super::identity::arrivals;
 use super::{COMPUTED, DefinitionRecord, Memory, NEAR_LIMIT, Role, Scorer, late};
 use crate::error::PipelineError;
 
@@ -40,7 +41,6 @@ impl Scorer {
             Err(PipelineError::Superseded) => return Err(PipelineError::Superseded),
             Err(error) => tracing::warn!(%error, "no snapshot can be used; the engine is built from the events"),
         }
-        self.identities = Identities::default();
         self.scored = version;
         self.shared.set(Some(Engine::new(self.catalog.plan.clone())));
         self.begin()?;
@@ -59,14 +59,15 @@ impl Scorer {
     }
 
     async fn replay_scored(&mut self) -> Result<usize, PipelineError> {
+        let census = self.census(self.scored).await?;
         let mut stream = self.lake.read_accepted(self.scored).await?;
-        let (mut events, mut recall) = (0, Vec::new());
+        let mut events = 0;
         while let Some(batch) = stream.try_next().await? {
             events += batch.num_rows();
-            recall.extend(self.apply(&batch)?);
+            self.apply(&batch, &census.signs(&arrivals(&batch)))?;
             self.renew().await?;
         }
-        self.recall(self.scored, recall).await?;
+        self.identities = census.into_identities(self.memory.identities);
         Ok(events)
     }
 

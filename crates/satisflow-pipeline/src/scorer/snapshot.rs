@@ -15,7 +15,7 @@ use super::Scorer;
 use crate::error::PipelineError;
 
 /// To be raised whenever the layout below changes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// The last ones are kept: one may be damaged.
 const KEPT: usize = 2;
 /// Writing one may take this part of the time, so that a large state is written less often.
@@ -102,7 +102,8 @@ impl Scorer {
         let newest = self.lake.records_version().await?;
         for number in self.lake.snapshots().await? {
             let bytes = self.lake.read_snapshot(number).await?;
-            let read = read(&bytes, &self.catalog.plan).and_then(|found| self.fits(found, newest));
+            let read =
+                read(&bytes, &self.catalog.plan, self.memory.identities).and_then(|found| self.fits(found, newest));
             match read {
                 Ok((head, identities, engine)) => {
                     self.take_up(&head, identities, engine);
@@ -151,13 +152,13 @@ fn write(head: &Head, identities: &Identities, engine: &Engine) -> Result<Vec<u8
     out.finish().map_err(damaged)
 }
 
-fn read(bytes: &[u8], plan: &Plan) -> Result<Found, SnapshotError> {
+fn read(bytes: &[u8], plan: &Plan, identities_max: usize) -> Result<Found, SnapshotError> {
     let mut stream = zstd::Decoder::with_buffer(bytes).map_err(damaged)?;
     let head: Head = postcard::from_bytes(&next_frame(&mut stream)?).map_err(damaged)?;
     if head.format != FORMAT {
         return Err(SnapshotError::Foreign);
     }
-    let identities = Identities::from_frame(&next_frame(&mut stream)?)?;
+    let identities = Identities::from_frame(&next_frame(&mut stream)?, identities_max)?;
     let engine = Engine::from_frames(plan.clone(), || next_frame(&mut stream))?;
     // The checksum stands at the end: nothing counts before it is read.
     let rest = std::io::copy(&mut stream, &mut std::io::sink()).map_err(damaged)?;
@@ -181,18 +182,20 @@ fn next_frame(stream: &mut impl Read) -> Result<Vec<u8>, SnapshotError> {
 mod tests {
     use super::*;
 
+    const IDENTITIES: usize = 10;
+
     fn head() -> Head {
         let latest = vec![("feedback".to_owned(), 3, 17)];
         Head { format: FORMAT, scored: 5, sequence: 7, computed: 9, latest }
     }
 
     fn snapshot() -> Vec<u8> {
-        write(&head(), &Identities::default(), &Engine::new(Plan::default())).unwrap()
+        write(&head(), &Identities::new(IDENTITIES), &Engine::new(Plan::default())).unwrap()
     }
 
     #[test]
     fn what_is_written_is_read() {
-        let (head, ..) = read(&snapshot(), &Plan::default()).unwrap();
+        let (head, ..) = read(&snapshot(), &Plan::default(), IDENTITIES).unwrap();
         assert_eq!((head.scored, head.sequence, head.latest.len()), (5, 7, 1));
     }
 
@@ -200,11 +203,11 @@ mod tests {
     fn every_flipped_bit_and_every_cut_is_found() {
         let whole = snapshot();
         for at in 0..whole.len() {
-            assert!(read(&whole[..at], &Plan::default()).is_err(), "cut at {at}");
+            assert!(read(&whole[..at], &Plan::default(), IDENTITIES).is_err(), "cut at {at}");
             for bit in 0..8 {
                 let mut flipped = whole.clone();
                 flipped[at] ^= 1 << bit;
-                let read = read(&flipped, &Plan::default());
+                let read = read(&flipped, &Plan::default(), IDENTITIES);
                 // A bit of the header may say the same in another way; never anything else.
                 let same = |(head, ..): Found| head == self::head();
                 assert!(read.map_or(true, same), "bit {bit} of byte {at}");
@@ -215,6 +218,6 @@ mod tests {
     #[test]
     fn another_catalog_is_refused() {
         let plan = Plan { measures: 1, ..Plan::default() };
-        assert_eq!(read(&snapshot(), &plan).unwrap_err(), SnapshotError::Foreign);
+        assert_eq!(read(&snapshot(), &plan, IDENTITIES).unwrap_err(), SnapshotError::Foreign);
     }
 }
