@@ -189,7 +189,8 @@ def rows(events, void, dimensions, sets, windows, kpis):
 
 
 def main(dimensions, windows, series, derive=None):
-    """Prints the golden numbers of the pack whose program this is; `series` are grouping sets and KPIs.
+    """Prints the golden numbers of the pack whose program this is; `series` are grouping sets, KPIs, and
+    names of their windows where they are not all.
 
     `derive` gives the dimensions of an event that are none of its fields.
     """
@@ -198,4 +199,8 @@ def main(dimensions, windows, series, derive=None):
         event.update(derive(event) if derive else {})
     out = csv.writer(sys.stdout, lineterminator="\n")
     out.writerow(["kpi", "window_name", "grouping_set", *dimensions, "window_end", "value", "n"])
-    out.writerows(sorted(row for s, k in series for row in rows(events, void, dimensions, s, windows, k)))
+    found = []
+    for sets, kpis, *chosen in series:
+        of_these = {name: windows[name] for name in (chosen[0] if chosen else windows)}
+        found += rows(events, void, dimensions, sets, of_these, kpis)
+    out.writerows(sorted(found))
