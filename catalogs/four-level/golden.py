@@ -14,7 +14,8 @@ LEVELS = {"A": Fraction(1), "B": Fraction(4, 5), "C": Fraction(2, 5), "D": Fract
 
 
 def answers(event):
-    return event.get("answers") if event["kind"] == "survey_response" and event.get("instrument") == "four-level" else None
+    asked = event["kind"] == "survey_response" and event.get("instrument") == "four-level"
+    return event.get("answers") if asked else None
 
 
 def score(event):
