@@ -81,24 +81,43 @@ class Calendar:
 
 
 class Measure:
-    """`value(event)` and `weight(event)`; None is not read. With `first_per`, the first of each key counts."""
+    """`value(event)` and `weight(event)`; None is not read. Of each key's events the first (last) `n` count."""
 
-    def __init__(self, value, weight=lambda event: Fraction(event.get("weight", 1)), first_per=None):
-        self.value, self.weight, self.first_per = value, weight, first_per
+    def __init__(
+        self, value, weight=lambda event: Fraction(event.get("weight", 1)), first_per=None, last_per=None, n=1
+    ):
+        self.value, self.weight = value, weight
+        self.key, self.last, self.n = first_per or last_per, last_per is not None, n
 
     def read(self, events, void):
         """Event, value and weight; no weight where it only leaves a trace."""
         found = [(event, self.value(event)) for event in events]
         found = [(event, Fraction(value)) for event, value in found if value is not None]
+        if self.key:
+            found = [(event, value) for event, value in found if self.key(event) is not None]
         counting = [event for event, _ in found if event["event_id"] not in void]
-        if self.first_per:
-            found = [(event, value) for event, value in found if self.first_per(event) is not None]
-            firsts = {}
-            for event in sorted(counting, key=lambda event: (event["time"], event["event_id"])):
-                firsts.setdefault(self.first_per(event), event)
-            counting = list(firsts.values())
+        if self.key:
+            counting = self.few(counting)
         chosen = {event["event_id"] for event in counting}
         return [(e, value, self.weight(e) if e["event_id"] in chosen else None) for e, value in found]
+
+    def few(self, events):
+        """The first or last `n` of each key."""
+        keys = {}
+        for event in sorted(events, key=lambda event: (event["time"], event["event_id"]), reverse=self.last):
+            keys.setdefault(self.key(event), []).append(event)
+        return [event for of_key in keys.values() for event in of_key[: self.n]]
+
+
+def index(parts, grades, answers):
+    """An index tree of `parts`, item to weight of its path: points at 4 decimals, half up; None below 0.7."""
+    given = {item: grades(item, answers[item]) for item in parts if item in answers}
+    given = {item: grade for item, grade in given.items() if grade is not None}
+    answered = sum(Fraction(parts[item]) for item in given)
+    if answered < Fraction(7, 10) * sum(map(Fraction, parts.values())):
+        return None
+    points = sum(Fraction(parts[item]) * grade for item, grade in given.items()) / answered
+    return (points * 10**6 + Fraction(1, 2)) // 1 / Fraction(10**4)
 
 
 def kinds(*names):
@@ -169,9 +188,19 @@ def rows(events, void, dimensions, sets, windows, kpis):
                         yield [kpi, name, ",".join(grouped), *key, moment, text(value), n]
 
 
-def main(dimensions, windows, series):
-    """Prints the golden numbers of the pack whose program this is; `series` are grouping sets and KPIs."""
+def main(dimensions, windows, series, derive=None):
+    """Prints the golden numbers of the pack whose program this is; `series` are grouping sets, KPIs, and
+    names of their windows where they are not all.
+
+    `derive` gives the dimensions of an event that are none of its fields.
+    """
     events, void = events_of(Path(sys.argv[0]).parent)
+    for event in events:
+        event.update(derive(event) if derive else {})
     out = csv.writer(sys.stdout, lineterminator="\n")
     out.writerow(["kpi", "window_name", "grouping_set", *dimensions, "window_end", "value", "n"])
-    out.writerows(sorted(row for s, k in series for row in rows(events, void, dimensions, s, windows, k)))
+    found = []
+    for sets, kpis, *chosen in series:
+        of_these = {name: windows[name] for name in (chosen[0] if chosen else windows)}
+        found += rows(events, void, dimensions, sets, of_these, kpis)
+    out.writerows(sorted(found))

@@ -6,6 +6,7 @@ mod alerts;
 mod audit;
 mod chaos;
 mod commands;
+mod domain;
 mod drugs;
 mod flow;
 mod history;

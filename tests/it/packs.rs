@@ -7,7 +7,8 @@ use satisflow_testkit::repository;
 
 use crate::place::offline;
 
-fn packs() -> Vec<PathBuf> {
+/// Folders of the packs.
+pub(crate) fn packs() -> Vec<PathBuf> {
     let folders = std::fs::read_dir(repository().join("catalogs")).unwrap();
     folders.map(|entry| entry.unwrap().path()).filter(|path| path.join("README.md").exists()).collect()
 }
@@ -22,7 +23,7 @@ fn golden(pack: &Path) -> String {
 #[test]
 fn every_pack_gives_the_numbers_of_its_independent_program() {
     let packs = packs();
-    assert!(packs.len() >= 5);
+    assert!(packs.len() >= 14);
     for pack in &packs {
         let committed = std::fs::read_to_string(pack.join("golden.csv")).unwrap();
         assert!(committed == golden(pack), "{}: golden.csv is not what golden.py gives", pack.display());
@@ -34,6 +35,33 @@ fn every_pack_gives_the_numbers_of_its_independent_program() {
         let name = pack.file_name().unwrap().to_string_lossy();
         let line = format!("{name}: {rows} rows, equal the golden numbers; audit: 0 differences");
         assert!(done.out.contains(&line), "{line}: {}", done.out);
+    }
+}
+
+/// Worked examples of the sources, each in a sample of its own month, group or day.
+#[test]
+fn the_worked_examples_stand_in_the_golden_numbers() {
+    for (pack, row) in [
+        ("four-level", "scorecard_score,half_year,segment,,fixture,2026-06-30T16:00:00Z,74.800000000000,1"),
+        ("four-level", "scorecard_score,half_year,segment,,eighty,2026-12-31T16:00:00Z,80.000000000000,1"),
+        ("four-level", "partner_share,half_year,segment,,fixture,2026-06-30T16:00:00Z,0.000000000000,1"),
+        ("four-level", "partner_share,half_year,segment,,eighty,2026-12-31T16:00:00Z,1.000000000000,1"),
+        ("national-index", "acsi_satisfaction_index,quarter,product,oracle,2026-06-30T16:00:00Z,74.298300000000,1"),
+        (
+            "seller-ratings",
+            "seller_rating,180d,\"rating_dimension,seller\",service,Nineteen,2026-02-13T00:00:00Z,4.800000000000,20",
+        ),
+        (
+            "seller-ratings",
+            "seller_rating,month,\"rating_dimension,seller\",service,Cap,2026-06-30T16:00:00Z,2.400000000000,5",
+        ),
+        (
+            "seller-ratings",
+            "uncapped_rating,month,\"rating_dimension,seller\",service,Cap,2026-06-30T16:00:00Z,2.000000000000,7",
+        ),
+    ] {
+        let golden = std::fs::read_to_string(repository().join("catalogs").join(pack).join("golden.csv")).unwrap();
+        assert!(golden.lines().any(|line| line == row), "{pack}: {row}");
     }
 }
 

@@ -1,0 +1,56 @@
+"""Golden numbers of needs."""
+
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+sys.path.append(str(Path(__file__).parent.parent))
+from exact_rows import All, Calendar, Measure, main, one
+
+NEEDS = {"functional", "performance", "safety", "experience", "price"}
+
+
+def judged(name, event):
+    found = event.get("attributes", {}).get(name)
+    try:
+        return Fraction(found)
+    except (TypeError, ValueError):
+        return None
+
+
+def of_need(value):
+    return lambda event: value(event) if event["kind"] == "feedback_text" and event.get("category") in NEEDS else None
+
+
+def grade(name):
+    def read(event):
+        found = judged(name, event)
+        return found if found is not None and 1 <= found <= 10 else None
+
+    return Measure(of_need(read))
+
+
+def money(name):
+    def read(event):
+        both = [judged("benefit", event), judged("cost", event)]
+        return None if None in both else judged(name, event)
+
+    return Measure(of_need(read), one)
+
+
+other = Measure(lambda e: 1 if e["kind"] == "feedback_text" and e.get("category") not in NEEDS else None, one)
+main(
+    dimensions=["need", "product"],
+    windows={"month": Calendar(1), "quarter": Calendar(3), "all": All()},
+    series=[
+        ([[], ["need"], ["product"]], {
+            "need_count": ("count", Measure(of_need(one), one)),
+            "unsorted_count": ("count", other),
+            "need_importance": ("mean", grade("importance")),
+            "need_urgency": ("mean", grade("urgency")),
+            "benefit_per_cost": ("ratio", money("benefit"), money("cost")),
+        }),
+    ],
+    derive=lambda event: {"need": event.get("category")},
+)
