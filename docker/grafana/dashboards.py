@@ -144,7 +144,7 @@ def departments():
         panel("timeseries", "Events behind the KPI", "Few events make wide intervals.", "short",
               lines(f'select window_end as "time", department as metric, n as value {GROUPS} and kpi = ${{kpi:sqlstring}} order by 1')),
         panel("table", "Restated values", "Values that late events, corrections or retractions changed, newest first.", "short",
-              sql("select window_end, department, revision, value, n, reason, computed_at from kpis where revision > 0 "
+              sql("select window_end, department, revision, value, n, reason, computed_at from kpis where revision > 1 "
                   "and kpi = ${kpi:sqlstring} and window_name = ${window:sqlstring} "
                   "and $__timeFilter(window_end) order by computed_at desc limit 100")),
     )
