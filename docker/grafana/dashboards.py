@@ -67,11 +67,11 @@ def variable(name, label, query, value, many=False):
 
 
 VARIABLES = {
-    "kpi": variable("kpi", "KPI", "select distinct kpi from kpi_latest order by 1", "csat"),
-    "window": variable("window", "Window", "select distinct window_name from kpi_latest order by 1", "1h"),
+    "kpi": variable("kpi", "KPI", "select distinct kpi from kpi_current order by 1", "csat"),
+    "window": variable("window", "Window", "select distinct window_name from kpi_current order by 1", "1h"),
     "department": variable(
         "department", "Department",
-        "select distinct department from kpi_latest where grouping_set = 'department' order by 1", "", many=True,
+        "select distinct department from kpi_current where grouping_set = 'department' order by 1", "", many=True,
     ),
 }
 
