@@ -109,19 +109,38 @@ fn copy_to(place: &Place, file: &str) {
     std::fs::copy(repository().join(file), place.path().join(name)).unwrap();
 }
 
+/// What the shell of a service of compose prints, with other words in its command.
+fn run_of(place: &Place, service: &str, other: &[(&str, &str)]) -> String {
+    let compose = yaml(COMPOSE).remove(0);
+    // Compose takes `$$` for `$`.
+    let mut command = compose["services"][service]["entrypoint"][2].as_str().unwrap().replace("$$", "$");
+    for (theirs, here) in other {
+        assert!(command.contains(theirs), "{theirs}: {command}");
+        command = command.replace(theirs, here);
+    }
+    let path = format!("{}:{}", place.program.binary().parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let done = Command::new("sh").args(["-c", &command]).env("PATH", path).output().unwrap();
+    assert!(done.status.success(), "{command}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap()
+}
+
 #[test]
-fn the_configuration_of_compose_is_in_order_and_gives_rules() {
+fn the_configuration_of_compose_is_in_order_and_gives_rules_and_a_sample() {
     let place = offline("");
     copy_to(&place, "docker/satisflow.yaml");
     copy_to(&place, "docker/catalog.yaml");
     place.program.succeed(&["check", "--config", "satisflow.yaml"]).unwrap();
-    // As the service `rules` writes them for Prometheus.
-    let compose = yaml(COMPOSE).remove(0);
-    let command = compose["services"]["rules"]["entrypoint"][2].as_str().unwrap();
     let folder = place.path().to_str().unwrap();
-    let command = command.replace("/etc/satisflow/rules/", &format!("{folder}/")).replace("/etc/satisflow", folder);
-    let path = format!("{}:{}", place.program.binary().parent().unwrap().display(), std::env::var("PATH").unwrap());
-    assert!(Command::new("sh").args(["-c", &command]).env("PATH", path).status().unwrap().success(), "{command}");
+    // As the services `rules` and `sample` of compose do it, but into this folder, and a hundredth of it.
+    let into_folder = [("/etc/satisflow/rules/", &format!("{folder}/")), ("/etc/satisflow", &folder.to_owned())];
+    run_of(&place, "rules", &into_folder.map(|(theirs, here)| (theirs, here.as_str())));
+    let few = [("--brokers 127.0.0.1:9092 --topic feedback ", ""), ("100000 --rate 200", "1000 --clean")];
+    let events = run_of(&place, "sample", &few);
+    std::fs::write(place.path().join("events.jsonl"), events).unwrap();
+    let here = std::fs::read_to_string(place.path().join("satisflow.yaml")).unwrap().replace("/var/lib/satisflow/", "");
+    std::fs::write(place.path().join("satisflow.yaml"), here).unwrap();
+    place.program.succeed(&["replay", "events.jsonl"]).unwrap();
+    assert!(place.number("select count(*) from events where event_time > now() - interval '25 hours'").unwrap() > 990);
     let checked =
         Command::new("promtool").args(["check", "rules", "rules.yml"]).current_dir(place.path()).output().unwrap();
     let said = String::from_utf8_lossy(&checked.stdout);
