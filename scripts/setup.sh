@@ -19,6 +19,7 @@ if [ "${1:-}" != build ]; then
   need promtool prometheus
   need prometheus-alertmanager prometheus-alertmanager
   need go golang-go
+  need systemd-analyze systemd
 fi
 pkg-config --exists openssl 2> /dev/null || missing+=(libssl-dev)
 [ -f /usr/include/zlib.h ] || missing+=(zlib1g-dev)

@@ -20,7 +20,7 @@ const RECORDS: &str = concat!(
     "\n"
 );
 
-fn verifier(place: &Place) -> String {
+pub fn verifier(place: &Place) -> String {
     let mut command = Command::new(place.program.binary());
     let mut child = command.args(["user", "hash"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(PASSWORD.as_bytes()).unwrap();

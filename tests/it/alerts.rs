@@ -68,7 +68,7 @@ fn bounds_that_can_not_be_meant_are_told_with_their_places() {
 }
 
 /// Ends with the test.
-struct Process(Child);
+pub struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -78,7 +78,7 @@ impl Drop for Process {
     }
 }
 
-fn start(place: &Place, program: &str, arguments: &[String]) -> Process {
+pub fn start(place: &Place, program: &str, arguments: &[String]) -> Process {
     let log = std::fs::File::create(place.path().join(format!("{program}.log"))).unwrap();
     let mut command = Command::new(program);
     Process(command.args(arguments).current_dir(place.path()).stdout(Stdio::null()).stderr(log).spawn().unwrap())
@@ -163,7 +163,7 @@ fn ratings(minutes: std::ops::Range<u32>, department: &str, score: u32, per_minu
 }
 
 /// A number that Prometheus answers.
-fn asked(prometheus: u16, query: &str) -> Option<f64> {
+pub fn asked(prometheus: u16, query: &str) -> Option<f64> {
     let url = format!("http://127.0.0.1:{prometheus}/api/v1/query");
     let answer = reqwest::blocking::Client::new().get(url).query(&[("query", query)]).send().ok()?;
     let answer: Value = serde_json::from_str(&answer.text().ok()?).ok()?;

@@ -28,6 +28,7 @@ fn serve() -> (Place, Running) {
 fn sql_answers_real_clients_and_refuses_what_harms() {
     let (place, running) = serve();
     describes_what_is_published_and_nothing_else(&place);
+    filters_the_newest_rows_as_if_all_were_there(&place);
     can_not_be_written_whatever_is_sent(&place);
     prepares_statements_of_psycopg(&place);
     answers_http_in_every_form(&place);
@@ -83,6 +84,22 @@ fn describes_what_is_published_and_nothing_else(place: &Place) {
         let (worked, text) = psql_at(place.sql, &format!("select * from {name} limit 3"));
         assert!(worked, "{name}: {text}");
     }
+}
+
+/// With a filter on a column that tells series apart, and with the same where no plan can see it.
+fn filters_the_newest_rows_as_if_all_were_there(place: &Place) {
+    for (column, value) in [("window_name", "7d"), ("grouping_set", ""), ("kpi", "csat"), ("grouping_set", "region")] {
+        let count = |condition: &str| {
+            let query = format!("select count(*), sum(n), max(window_end) from kpi_latest where {condition}");
+            psql_at(place.sql, &query)
+        };
+        let (worked, found) = count(&format!("{column} = '{value}'"));
+        assert!(worked && !found.starts_with("0|"), "{column}: {found}");
+        assert_eq!(count(&format!("concat({column}, '') = '{value}'")), (true, found));
+    }
+    let newest = "select count(*) from kpi_latest as l join kpi_current as c using (fingerprint, window_name, \
+                  grouping_set) where l.kpi = 'csat' and l.grouping_set = '' and c.window_end > l.window_end";
+    assert_eq!(psql_at(place.sql, newest), (true, "0".to_owned()));
 }
 
 fn can_not_be_written_whatever_is_sent(place: &Place) {
