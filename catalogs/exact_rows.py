@@ -17,12 +17,17 @@ EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 DAY = timedelta(days=1)
 
 
+def moment_of(text):
+    """A time as events write it."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
 def events_of(folder):
     """Accepted events: the first of each id. Which of them are void."""
     accepted = {}
     for line in (Path(folder) / "events.jsonl").read_text(encoding="utf-8").splitlines():
         event = json.loads(line, parse_float=Fraction, parse_int=Fraction)
-        event["time"] = datetime.fromisoformat(event["event_time"].replace("Z", "+00:00"))
+        event["time"] = moment_of(event["event_time"])
         accepted.setdefault(event["event_id"], event)
     named = {event.get(field) for event in accepted.values() for field in ("retracts", "supersedes")}
     return list(accepted.values()), named - {None}

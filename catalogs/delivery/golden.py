@@ -1,16 +1,15 @@
 """Golden numbers of deliveries and returns."""
 
 import sys
-from datetime import datetime
 from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.append(str(Path(__file__).parent.parent))
-from exact_rows import All, Calendar, Measure, main, one
+from exact_rows import All, Calendar, Measure, main, moment_of, one
 
 
 def at(event, field):
-    return datetime.fromisoformat(event[field].replace("Z", "+00:00")) if field in event else None
+    return moment_of(event[field]) if field in event else None
 
 
 def due(event):

@@ -1,12 +1,11 @@
 """Golden numbers of renewal."""
 
 import sys
-from datetime import datetime, timedelta
 from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.append(str(Path(__file__).parent.parent))
-from exact_rows import All, Measure, main, one
+from exact_rows import SHANGHAI, All, Measure, main, moment_of, one
 
 
 def of(*kinds, value=one):
@@ -20,8 +19,7 @@ def term(event):
 def due_month(event):
     if "due_at" not in event:
         return {}
-    due = datetime.fromisoformat(event["due_at"].replace("Z", "+00:00")) + timedelta(hours=8)
-    return {"due_month": due.strftime("%Y-%m")}
+    return {"due_month": moment_of(event["due_at"]).astimezone(SHANGHAI).strftime("%Y-%m")}
 
 
 opened = of("contract_due", "renewed", "lapsed", value=lambda event: 1 if event["kind"] == "contract_due" else -1)

@@ -1,24 +1,22 @@
 """Golden numbers of sellers' ratings."""
 
 import sys
-from datetime import datetime, timedelta
 from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.append(str(Path(__file__).parent.parent))
-from exact_rows import DAY, Calendar, Measure, Rolling, kinds, main, one
+from exact_rows import DAY, SHANGHAI, Calendar, Measure, Rolling, kinds, main, moment_of, one
 
 
 def timely(event):
     if event["kind"] != "rating" or event.get("scale") != "1-5" or "completed_at" not in event:
         return None
-    completed = datetime.fromisoformat(event["completed_at"].replace("Z", "+00:00"))
-    return event["score"] if event["time"] <= completed + 15 * DAY else None
+    return event["score"] if event["time"] <= moment_of(event["completed_at"]) + 15 * DAY else None
 
 
 def buyer_and_month(event):
     given = [event.get(field) for field in ("customer", "store", "rating_dimension")]
-    local = event["time"] + timedelta(hours=8)
+    local = event["time"].astimezone(SHANGHAI)
     return None if None in given else (*given, local.year, local.month)
 
 

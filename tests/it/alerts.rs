@@ -162,12 +162,16 @@ fn ratings(minutes: std::ops::Range<u32>, department: &str, score: u32, per_minu
     minutes.flat_map(of).collect()
 }
 
-/// A number that Prometheus answers.
-pub fn asked(prometheus: u16, query: &str) -> Option<f64> {
+/// What Prometheus answers to a query; `None` while it does not.
+pub fn answer(prometheus: u16, query: &str) -> Option<Value> {
     let url = format!("http://127.0.0.1:{prometheus}/api/v1/query");
     let answer = reqwest::blocking::Client::new().get(url).query(&[("query", query)]).send().ok()?;
-    let answer: Value = serde_json::from_str(&answer.text().ok()?).ok()?;
-    answer["data"]["result"][0]["value"][1].as_str()?.parse().ok()
+    serde_json::from_str(&answer.text().ok()?).ok()
+}
+
+/// A number that Prometheus answers.
+pub fn asked(prometheus: u16, query: &str) -> Option<f64> {
+    answer(prometheus, query)?["data"]["result"][0]["value"][1].as_str()?.parse().ok()
 }
 
 /// Waits until the rules have been evaluated so many times more.

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use satisflow_testkit::{Writer, free_port, repository, wait_for};
 use serde_json::{Value, json};
 
-use crate::alerts::{Process, asked, start};
+use crate::alerts::{Process, answer, asked, start};
 use crate::deploy::yaml;
 use crate::place::{LIMIT, Place, brokers, publishes, scrape};
 
@@ -140,9 +140,7 @@ fn complete_rows(place: &Place, query: &str) -> Result<Vec<String>, String> {
 
 /// The answers of Prometheus that are numbers.
 fn numbers(prometheus: u16, query: &str) -> Result<usize, String> {
-    let url = format!("http://127.0.0.1:{prometheus}/api/v1/query");
-    let answer = reqwest::blocking::Client::new().get(url).query(&[("query", query)]).send().unwrap();
-    let answer: Value = serde_json::from_str(&answer.text().unwrap()).unwrap();
+    let answer = answer(prometheus, query).unwrap();
     if answer["status"] != "success" {
         return Err(answer.to_string());
     }

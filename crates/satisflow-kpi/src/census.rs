@@ -21,10 +21,8 @@ impl Census {
     /// First every arrival is noted, in any order.
     pub fn note(&mut self, arrivals: &[Arrival]) {
         for arrival in arrivals {
-            if self.known.may_contain(arrival.identity) {
+            if !self.known.note(arrival.identity) {
                 self.repeated.insert(arrival.identity, None);
-            } else {
-                self.known.insert(arrival.identity);
             }
             self.void.extend(arrival.voids.iter().flatten());
         }
@@ -58,9 +56,7 @@ impl Census {
     /// What further arrivals are resolved by, see [`Identities::new`].
     pub fn into_identities(mut self, held_max: usize) -> Identities {
         for identity in self.void {
-            if !self.known.may_contain(identity) {
-                self.known.insert(identity);
-            }
+            self.known.note(identity);
         }
         Identities::knowing(self.known, held_max)
     }

@@ -45,6 +45,15 @@ impl IdFilter {
         }
     }
 
+    /// Adds an id unless it looks known; whether it was added.
+    pub(crate) fn note(&mut self, id: u128) -> bool {
+        let new = !self.may_contain(id);
+        if new {
+            self.insert(id);
+        }
+        new
+    }
+
     /// `false`: never added. `true`: added, or one of few that look like it.
     pub fn may_contain(&self, id: u128) -> bool {
         self.generations.iter().any(|generation| generation.may_contain(id))

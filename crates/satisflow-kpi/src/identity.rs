@@ -41,7 +41,7 @@ pub struct Arrival {
 
 impl Arrival {
     /// The identity that it bears, and those that it names.
-    pub fn identities(&self) -> impl Iterator<Item = u128> {
+    fn identities(&self) -> impl Iterator<Item = u128> {
         [Some(self.identity), self.voids[0], self.voids[1]].into_iter().flatten()
     }
 }
@@ -147,9 +147,7 @@ impl Identities {
     }
 
     fn hold(&mut self, identity: u128, entry: Entry) {
-        if !self.known.may_contain(identity) {
-            self.known.insert(identity);
-        }
+        self.known.note(identity);
         self.recent.insert(identity, entry);
     }
 
