@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
@@ -11,6 +11,7 @@ use satisflow_config::FlushLimits;
 use satisflow_lake::{CommitError, Lake, Positions, RecordsCommit};
 use satisflow_model::{Decoder, Event, Outcome, Reason, Record, RecordsBuilder, Reject};
 
+use crate::backoff::Backoff;
 use crate::dedup::{Dedup, Questions, Seen};
 use crate::error::PipelineError;
 use crate::metrics::PipelineMetrics;
@@ -18,10 +19,6 @@ use crate::metrics::PipelineMetrics;
 type Key = (String, i32);
 /// What a record says, or why it says nothing.
 type Decoded<'a> = Option<Result<Event<'a>, Reject>>;
-
-/// Commits that fail for other reasons than a lost partition are tried again.
-const COMMIT_ATTEMPTS_MAX: u32 = 6;
-const COMMIT_BACKOFF: Duration = Duration::from_millis(250);
 
 /// What a flush has put into the lake.
 #[derive(Debug)]
@@ -223,7 +220,7 @@ impl Collector {
     /// another process took the partitions.
     pub(crate) async fn flush(&mut self) -> Result<Option<Committed>, PipelineError> {
         self.show()?;
-        let mut attempts = 0;
+        let mut backoff = Backoff::default();
         while !self.batches.is_empty() {
             let commit = self.commit();
             let positions = commit.to.clone();
@@ -243,12 +240,7 @@ impl Collector {
                     );
                     self.lose(&(topic, partition))?;
                 }
-                Err(error @ CommitError::Lake(_)) if attempts < COMMIT_ATTEMPTS_MAX => {
-                    attempts += 1;
-                    tracing::warn!(%error, attempts, "the commit failed and is tried again");
-                    tokio::time::sleep(COMMIT_BACKOFF * 2u32.pow(attempts)).await;
-                }
-                Err(error) => return Err(error.into()),
+                Err(error) => backoff.wait(error).await?,
             }
         }
         Ok(None)

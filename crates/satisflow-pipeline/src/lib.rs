@@ -5,7 +5,9 @@
 //!   commits KPI rows with the version that they reflect.
 //! - The scorer's state is a cache of the lake: it is rebuilt at every start.
 
+mod at_end;
 mod audit;
+mod backoff;
 mod collector;
 mod dedup;
 mod error;

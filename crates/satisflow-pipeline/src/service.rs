@@ -1,6 +1,6 @@
 //! The running service: Kafka in, lake and KPIs out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,9 +14,11 @@ use satisflow_kpi::Engine;
 use satisflow_lake::Lake;
 use satisflow_model::Decoder;
 use tokio::sync::mpsc::{Receiver, Sender, WeakSender, channel};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::at_end::AtEnd;
 use crate::collector::{Collector, Committed};
 use crate::dedup::Dedup;
 use crate::error::PipelineError;
@@ -38,8 +40,6 @@ const TICK: Duration = Duration::from_millis(200);
 const REFRESH: Duration = Duration::from_secs(1);
 /// How often the broker is asked for the ends of all partitions.
 const ENDS_INTERVAL: Duration = Duration::from_secs(1);
-/// Reports of being at the end before `exit_at_end` believes it.
-const END_REPORTS: u32 = 3;
 
 /// What the service is made of.
 #[derive(Clone)]
@@ -161,36 +161,8 @@ pub struct Service {
     stop: CancellationToken,
     exit_at_end: bool,
     at_end: AtEnd,
-}
-
-/// Whether every assigned partition has been read to its end.
-#[derive(Default)]
-struct AtEnd {
-    assigned: BTreeSet<(String, i32)>,
-    behind: BTreeSet<(String, i32)>,
-    reports: u32,
-}
-
-impl AtEnd {
-    fn assign(&mut self, partitions: &[(String, i32)]) {
-        self.assigned.extend(partitions.iter().cloned());
-        self.behind.extend(partitions.iter().cloned());
-        self.reports = 0;
-    }
-
-    fn progress(&mut self, progress: &[PartitionProgress]) -> bool {
-        for p in progress {
-            let key = (p.topic.clone(), p.partition);
-            if p.at_end {
-                self.behind.remove(&key)
-            } else {
-                self.behind.insert(key)
-            };
-        }
-        let all = !self.assigned.is_empty() && self.behind.is_empty();
-        self.reports = if all { self.reports + 1 } else { 0 };
-        self.reports >= END_REPORTS
-    }
+    /// What the broker said last of all partitions.
+    ends: watch::Receiver<Option<Vec<PartitionEnd>>>,
 }
 
 impl Service {
@@ -210,12 +182,14 @@ impl Service {
         let positions: Arc<dyn PositionSource> = Arc::new(LakePositions { lake: Arc::clone(&parts.lake), runtime });
         let (scorer, inputs) = channel(SCORER_QUEUE_MAX);
         let ends = PartitionEnds::new(&kafka, Arc::clone(&positions))?;
-        tokio::spawn(watch_ends(ends, scorer.downgrade(), stop.clone()));
+        let (told, told_ends) = watch::channel(None);
+        tokio::spawn(watch_ends(ends, scorer.downgrade(), told, stop.clone()));
         let scoring = tokio::spawn(score(parts.clone(), inputs, stop.clone()));
         let source = KafkaSource::start(kafka, positions, stop.clone())?;
         tokio::spawn(show_load(source.load(), parts.metrics.clone(), stop.clone()));
         let collector = parts.collector();
-        let service = Service { parts, collector, scorer, stop, exit_at_end, at_end: AtEnd::default() };
+        let service =
+            Service { parts, collector, scorer, stop, exit_at_end, at_end: AtEnd::default(), ends: told_ends };
         service.collect(source, scoring).await
     }
 
@@ -280,9 +254,8 @@ impl Service {
                 self.flush(source).await?;
                 for (topic, partition) in &partitions {
                     self.collector.revoke(topic, *partition);
-                    self.at_end.assigned.remove(&(topic.clone(), *partition));
-                    self.at_end.behind.remove(&(topic.clone(), *partition));
                 }
+                self.at_end.revoke(&partitions);
                 // The poll thread may have stopped waiting; the lake guards what follows.
                 let _ = done.send(());
                 self.tell(ScorerInput::Moved(partitions, false)).await?;
@@ -310,7 +283,8 @@ impl Service {
         // says that they were passed, to lag tools and to another process's scorer.
         let passed = progress.iter().filter(|p| p.at_end && self.collector.is_settled(&p.topic, p.partition));
         source.commit_hint(passed.map(|p| (p.topic.clone(), p.partition, p.end)).collect());
-        if self.at_end.progress(&progress) && self.exit_at_end && !self.collector.has_lost() {
+        let at_end = self.at_end.reached(&progress, self.ends.borrow().as_deref());
+        if at_end && self.exit_at_end && !self.collector.has_lost() {
             self.stop.cancel();
         }
         self.tell(ScorerInput::Progress(progress)).await
@@ -333,8 +307,13 @@ impl Service {
     }
 }
 
-/// Tells the scorer of partitions that other processes read.
-async fn watch_ends(mut ends: PartitionEnds, scorer: WeakSender<ScorerInput>, stop: CancellationToken) {
+/// Tells the collector and the scorer of partitions that other processes read.
+async fn watch_ends(
+    mut ends: PartitionEnds,
+    scorer: WeakSender<ScorerInput>,
+    told: watch::Sender<Option<Vec<PartitionEnd>>>,
+    stop: CancellationToken,
+) {
     loop {
         let asked = tokio::task::spawn_blocking(move || {
             let found = ends.fetch();
@@ -343,7 +322,10 @@ async fn watch_ends(mut ends: PartitionEnds, scorer: WeakSender<ScorerInput>, st
         let Ok((back, found)) = asked.await else { return };
         ends = back;
         let news = match found {
-            Ok(found) => Some(ScorerInput::Ends(found)),
+            Ok(found) => {
+                told.send_replace(Some(found.clone()));
+                Some(ScorerInput::Ends(found))
+            }
             Err(error @ KafkaError::AnotherTopic(_)) => Some(ScorerInput::Failed(error)),
             Err(error) => {
                 // The source says what is wrong with the broker.

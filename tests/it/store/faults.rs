@@ -21,6 +21,9 @@ const OPERATIONS: [(&str, &str); 6] = [
 const FAULTS: [Fault; 5] =
     [Fault::Throttle, Fault::Drop, Fault::LoseReply, Fault::Misreport, Fault::Delay(Duration::from_millis(1500))];
 
+/// Carried out when the log has long been looked at for it: nothing but another attempt helps.
+const MUCH_LATER: Fault = Fault::Delay(Duration::from_secs(5));
+
 fn stop(mut running: Running) {
     running.signal("TERM").unwrap();
     assert_eq!(running.wait(LIMIT).unwrap(), 0, "{}", running.log());
@@ -35,15 +38,19 @@ fn every_fault_of_every_request_of_a_commit_loses_and_doubles_nothing() {
     let mut generating = place.generate("s3-faults", 6000, &["--seed", "23", "--rate", "60"]).unwrap();
     let running = place.program.start("run", &["run"]).unwrap();
     wait_for("the first rows", LIMIT, || place.number("select count(*) from kpis").filter(|n| *n > 0)).unwrap();
+    let inject = |method, path, fault, times| {
+        let before = proxy.hits();
+        proxy.inject(method, path, fault, times);
+        let hit = || (proxy.faults_left() == 0).then_some(());
+        wait_for(&format!("{fault:?} of {method} {path}"), LIMIT, hit)
+            .unwrap_or_else(|error| panic!("{error}\n{}", running.log()));
+        assert_eq!(proxy.hits() - before, times);
+    };
     for (method, path) in OPERATIONS {
-        for fault in FAULTS {
-            let before = proxy.hits();
-            proxy.inject(method, path, fault, 2);
-            let hit = || (proxy.faults_left() == 0).then_some(());
-            wait_for(&format!("{fault:?} of {method} {path}"), LIMIT, hit)
-                .unwrap_or_else(|error| panic!("{error}\n{}", running.log()));
-            assert_eq!(proxy.hits() - before, 2);
-        }
+        FAULTS.into_iter().for_each(|fault| inject(method, path, fault, 2));
+    }
+    for log in ["/records/_delta_log/", "/kpis/_delta_log/"] {
+        inject("PUT", log, MUCH_LATER, 1);
     }
     eprintln!("{} requests, {} faults", proxy.requests(), proxy.hits());
     assert_eq!(generating.wait(LIMIT).unwrap(), 0, "{}", generating.log());

@@ -15,6 +15,7 @@ use satisflow_kpi::Identities;
 use satisflow_lake::{CommitError, KpisCommit};
 
 use super::Scorer;
+use crate::backoff::Backoff;
 use crate::error::PipelineError;
 
 /// Transaction of `kpis` that every scorer's commit moves by one.
@@ -92,15 +93,17 @@ impl Scorer {
             transactions,
             expect: BTreeMap::from([(SEQUENCE.to_owned(), self.sequence)]),
         };
-        match self.lake.commit_kpis(commit).await {
-            Ok(_) => {
-                self.sequence = Some(next);
-                self.renewed = Instant::now();
-                Ok(())
+        let mut backoff = Backoff::default();
+        loop {
+            match self.lake.commit_kpis(commit.clone()).await {
+                Ok(_) => break,
+                Err(CommitError::Fenced { .. }) => return Err(PipelineError::Superseded),
+                Err(error) => backoff.wait(error).await?,
             }
-            Err(CommitError::Fenced { .. }) => Err(PipelineError::Superseded),
-            Err(error) => Err(error.into()),
         }
+        self.sequence = Some(next);
+        self.renewed = Instant::now();
+        Ok(())
     }
 
     /// Shows standbys that this process works, when nothing else has for long.
