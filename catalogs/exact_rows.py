@@ -86,20 +86,30 @@ class Calendar:
 
 
 class Measure:
-    """`value(event)` and `weight(event)`; None is not read. Of each key's events the first (last) `n` count."""
+    """`value(event)` and `weight(event)`; None is not read. Of each key's events the first (last) `n` count.
+
+    `distinct(event)` is what is counted distinct; None is not read.
+    """
 
     def __init__(
-        self, value, weight=lambda event: Fraction(event.get("weight", 1)), first_per=None, last_per=None, n=1
+        self,
+        value,
+        weight=lambda event: Fraction(event.get("weight", 1)),
+        first_per=None,
+        last_per=None,
+        n=1,
+        distinct=None,
     ):
         self.value, self.weight = value, weight
         self.key, self.last, self.n = first_per or last_per, last_per is not None, n
+        self.distinct = distinct
 
     def read(self, events, void):
         """Event, value and weight; no weight where it only leaves a trace."""
         found = [(event, self.value(event)) for event in events]
         found = [(event, Fraction(value)) for event, value in found if value is not None]
-        if self.key:
-            found = [(event, value) for event, value in found if self.key(event) is not None]
+        for key in filter(None, (self.key, self.distinct)):
+            found = [(event, value) for event, value in found if key(event) is not None]
         counting = [event for event, _ in found if event["event_id"] not in void]
         if self.key:
             counting = self.few(counting)
@@ -139,8 +149,9 @@ def text(value):
     return f"{sign}{abs(scaled) // 10**12}.{abs(scaled) % 10**12:012d}"
 
 
-# Of what kind, over which measure; of a ratio the denominator's measure, and per how many of it.
-Kpi = namedtuple("Kpi", "kind measure base per", defaults=(None, 1))
+# Of what kind, over which measure; of a ratio the denominator's measure, and per how many of it;
+# of a quantile the share of all weight that it reaches.
+Kpi = namedtuple("Kpi", "kind measure base per at", defaults=(None, 1, None))
 
 
 def one(event):
@@ -156,13 +167,26 @@ def sums(measured):
     return total, weights, sum(1 for _, weight in counted if weight > 0)
 
 
-def figures(kind, measured, base, per):
+def quantile(measured, at):
+    """The least value up to which that share of all weight lies; None without weight."""
+    counted = sorted((value, weight) for value, weight in measured if weight)
+    total, below = sum(weight for _, weight in counted), 0
+    for value, weight in counted:
+        below += weight
+        if below >= at * total:
+            return value
+    return None
+
+
+def figures(kind, measured, base, per, at):
     """Value and n of what one window of one group holds."""
     total, below, n = sums(measured)
     if kind == "count":
         return Fraction(n), n
     if kind == "sum":
         return total, n
+    if kind == "quantile":
+        return quantile(measured, at), n
     if kind == "ratio":
         below, _, n = sums(base)
     if kind == "balance":
@@ -173,7 +197,7 @@ def figures(kind, measured, base, per):
 def rows(events, void, dimensions, sets, windows, kpis):
     """Every row that the catalog has to give."""
     for kpi, definition in kpis.items():
-        kind, measure, base, per = Kpi(*definition)
+        kind, measure, base, per, at = Kpi(*definition)
         read = [(e, v, w, False) for e, v, w in measure.read(events, void)]
         read += [(e, v, w, True) for e, v, w in base.read(events, void)] if base else []
         for name, window in windows.items():
@@ -188,7 +212,9 @@ def rows(events, void, dimensions, sets, windows, kpis):
                         held = [entry for entry in entries if window.holds(entry[0]["time"], end)]
                         over = [(v, w) for _, v, w, below in held if not below]
                         under = [(v, w) for _, v, w, below in held if below]
-                        value, n = figures(kind, over, under, per)
+                        value, n = figures(kind, over, under, per, at)
+                        if kind == "distinct":
+                            value = Fraction(len({measure.distinct(e) for e, _, w, _ in held if w}))
                         moment = end.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
                         yield [kpi, name, ",".join(grouped), *key, moment, text(value), n]
 

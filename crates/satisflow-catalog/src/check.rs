@@ -15,6 +15,7 @@ use crate::raw::{RawCalendarUnit, RawCatalog, RawIndex, RawMeasure, RawMetric, R
 use crate::resolved::{Catalog, Dimension, Measure, MetricDefinition};
 
 mod alerts;
+mod counted;
 mod index;
 mod keyed;
 
@@ -173,23 +174,27 @@ fn measures(raw: &RawCatalog, scales: &[ScaleBounds], checker: &mut Checker<'_>)
         let pointer = format!("/measures/{name}");
         let mut text = |field: &str, sql: &str| {
             macros::expand(sql, scales).unwrap_or_else(|message| {
-                checker.problem(&format!("{pointer}/{field}"), message, "");
+                let hint = "docs/kpi-catalog.md tells what may stand here";
+                checker.problem(&format!("{pointer}/{field}"), message, hint);
                 "NULL".to_owned()
             })
         };
         let filter = measure.filter.as_deref().map(|sql| text("filter", sql));
         let value = measure.value.as_deref().map_or("1".to_owned(), |sql| text("value", sql));
         let weight = measure.weight.as_deref().map_or("1".to_owned(), |sql| text("weight", sql));
+        let distinct = measure.distinct.as_deref().map(|sql| text("distinct", sql));
         let key = keyed::said(measure).map(|said| (text(&format!("{}/key", said.field), said.raw.key()), said));
         let keyed = key.map(|(key, said)| keyed::keyed(&pointer, &said, key, raw.zone.as_deref(), checker));
         keyed::both(&pointer, measure, checker);
+        counted::keyed_and_distinct(&pointer, measure, checker);
         unknown_kinds(&pointer, measure, checker);
         let index = measure.index.as_ref().and_then(|raw| index_of(&pointer, measure, raw, checker));
         let value = index.as_ref().map_or(value, Index::sql);
         let filter = condition(&[("kind", &measure.kinds), ("topic", &measure.topics)], filter);
         let topics = measure.topics.iter().map(|topic| topic.as_str().into()).collect();
         let per_answer = measure.per_answer;
-        Measure { name: name.as_str().into(), filter, value, index, weight, keyed, per_answer, topics }
+        let name = name.as_str().into();
+        Measure { name, filter, value, index, weight, distinct, keyed, per_answer, topics }
     };
     raw.measures.iter().map(of).collect()
 }
@@ -290,16 +295,24 @@ fn intern(sets: &mut Vec<Vec<usize>>, set: Vec<usize>) -> usize {
     })
 }
 
+fn measure_named(
+    catalog: &Catalog,
+    pointer: &str,
+    field: &str,
+    name: &str,
+    checker: &mut Checker<'_>,
+) -> Option<usize> {
+    let found = catalog.measures.iter().position(|m| *m.name == *name);
+    if found.is_none() {
+        let known: Vec<&str> = catalog.measures.iter().map(|m| &*m.name).collect();
+        let hint = format!("the measures are {}", known.join(", "));
+        checker.problem(&format!("{pointer}/{field}"), format!("there is no measure `{name}`"), &hint);
+    }
+    found
+}
+
 fn metric_kind(catalog: &Catalog, pointer: &str, raw: &RawMetric, checker: &mut Checker<'_>) -> Option<Metric> {
-    let mut measure = |field: &str, name: &str| {
-        let found = catalog.measures.iter().position(|m| *m.name == *name);
-        if found.is_none() {
-            let known: Vec<&str> = catalog.measures.iter().map(|m| &*m.name).collect();
-            let hint = format!("the measures are {}", known.join(", "));
-            checker.problem(&format!("{pointer}/{field}"), format!("there is no measure `{name}`"), &hint);
-        }
-        found
-    };
+    let mut measure = |field: &str, name: &str| measure_named(catalog, pointer, field, name, checker);
     let mut kinds = Vec::new();
     kinds.extend(raw.mean.as_deref().map(|name| measure("mean", name).map(Metric::Mean)));
     kinds.extend(raw.share.as_deref().map(|name| measure("share", name).map(Metric::Share)));
@@ -312,6 +325,10 @@ fn metric_kind(catalog: &Catalog, pointer: &str, raw: &RawMetric, checker: &mut 
         let per = ratio.per.unwrap_or(1);
         Some(Metric::Ratio { numerator: numerator?, denominator: denominator?, per })
     }));
+    let distinct = raw.distinct.as_deref().map(|name| measure("distinct", name));
+    let ranked = raw.quantile.as_ref().map(|raw| (raw, measure("quantile/measure", &raw.measure)));
+    kinds.extend(distinct.map(|found| Some(counted::distinct(&catalog.measures, found?, pointer, checker))));
+    kinds.extend(ranked.map(|(raw, found)| counted::quantile(raw, found?, pointer, checker)));
     if raw.ratio.as_ref().is_some_and(|ratio| ratio.per == Some(0)) {
         checker.problem(
             &format!("{pointer}/ratio/per"),
@@ -323,7 +340,8 @@ fn metric_kind(catalog: &Catalog, pointer: &str, raw: &RawMetric, checker: &mut 
         [one] => *one,
         _ => {
             let message = format!("a metric has exactly one aggregate, here are {}", kinds.len());
-            checker.problem(pointer, message, "one of `mean`, `share`, `balance`, `ratio`, `count`, `sum`");
+            let hint = "one of `mean`, `share`, `balance`, `ratio`, `count`, `sum`, `distinct`, `quantile`";
+            checker.problem(pointer, message, hint);
             None
         }
     }

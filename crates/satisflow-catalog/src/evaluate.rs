@@ -19,6 +19,7 @@ use datafusion::physical_expr::utils::collect_columns;
 use datafusion::prelude::SessionContext;
 use satisflow_document::{Document, Problems};
 use satisflow_kpi::{Batch, MeasureInput, Sign};
+use sha2::{Digest, Sha256};
 
 use crate::answers::{self, Answers};
 use crate::index::Index;
@@ -105,6 +106,7 @@ struct PlannedMeasure {
     value: usize,
     weight: usize,
     key: Option<usize>,
+    distinct: Option<usize>,
     reads: Reads,
 }
 
@@ -254,6 +256,9 @@ pub(crate) fn check(document: &Document, raw: &RawCatalog, catalog: &mut Catalog
             let field = if raw.first_per.is_some() { "first_per/key" } else { "last_per/key" };
             plan(at(field), &keyed.key, Yields::Text, reads);
         }
+        if let Some(distinct) = &measure.distinct {
+            plan(at("distinct"), distinct, Yields::Text, reads);
+        }
     }
 }
 
@@ -284,12 +289,15 @@ impl Evaluator {
         let mut measures = Vec::new();
         for measure in &catalog.measures {
             let reads = Reads::of(measure);
-            let keyed = measure.keyed.as_ref();
+            let mut text = |sql: &str| plan(sql, Yields::Text, reads, None);
+            let key = measure.keyed.as_ref().map(|keyed| text(&keyed.key)).transpose()?;
+            let distinct = measure.distinct.as_deref().map(text).transpose()?;
             measures.push(PlannedMeasure {
                 filter: plan(&measure.filter, Yields::Condition, reads, None)?,
                 value: plan(&measure.value, Yields::VALUE, reads, measure.index.as_ref())?,
                 weight: plan(&measure.weight, Yields::WEIGHT, reads, None)?,
-                key: keyed.map(|keyed| plan(&keyed.key, Yields::Text, reads, None)).transpose()?,
+                key,
+                distinct,
                 reads,
             });
         }
@@ -304,7 +312,8 @@ impl Evaluator {
     /// Expressions that rows of a sort need, by index.
     fn needed(&self, reads: Reads) -> BTreeSet<usize> {
         let measures = self.measures.iter().filter(|measure| measure.reads == reads);
-        let of_measures = measures.flat_map(|m| [m.filter, m.value, m.weight].into_iter().chain(m.key));
+        let of_measures =
+            measures.flat_map(|m| [m.filter, m.value, m.weight].into_iter().chain(m.key).chain(m.distinct));
         of_measures.chain(self.dimensions.iter().copied()).collect()
     }
 
@@ -362,6 +371,7 @@ impl Evaluator {
             value: number(m.value),
             weight: number(m.weight),
             key: m.key.map(text),
+            distinct: m.distinct.map(|index| hashes(run[&index].as_string())),
         };
         let inputs = self.measures.iter().map(|m| if m.reads == reads { measure(m) } else { none(m, rows.num_rows()) });
         Ok(Batch {
@@ -381,7 +391,14 @@ fn none(measure: &PlannedMeasure, rows: usize) -> MeasureInput {
         value: Decimal128Array::new_null(rows),
         weight: Decimal128Array::new_null(rows),
         key: measure.key.map(|_| StringArray::new_null(rows)),
+        distinct: measure.distinct.map(|_| vec![None; rows]),
     }
+}
+
+/// What stands for each key while it is counted: 128 bits of SHA-256, which no two keys share.
+fn hashes(keys: &StringArray) -> Vec<Option<u128>> {
+    let hash = |key: &str| Sha256::digest(key).first_chunk().map(|bytes| u128::from_be_bytes(*bytes));
+    keys.iter().map(|key| key.and_then(hash)).collect()
 }
 
 impl Planned {

@@ -34,6 +34,7 @@ pub(crate) fn fingerprint(parts: &Parts<'_>) -> String {
         let kept = m.keyed.as_ref().map(|keyed| keyed.kept).filter(|kept| *kept != Kept::FIRST);
         lines.extend(kept.map(|kept| format!("kept {kept:?}")));
         lines.extend(m.per_answer.then(|| "per answer".to_owned()));
+        lines.extend(m.distinct.as_ref().map(|key| format!("distinct {key:?}")));
     }
     lines.extend(parts.windows.iter().map(|window| format!("window {} {}", window.name, span_text(&window.span))));
     for set in &parts.grouping_sets {
@@ -53,6 +54,8 @@ fn metric_name(metric: Metric) -> String {
         Metric::Ratio { per, .. } => format!("ratio per {per}"),
         Metric::Count(_) => "count".to_owned(),
         Metric::Sum(_) => "sum".to_owned(),
+        Metric::Distinct(_) => "distinct".to_owned(),
+        Metric::Quantile { millionths, .. } => format!("quantile {millionths}"),
     }
 }
 

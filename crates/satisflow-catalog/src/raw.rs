@@ -97,6 +97,10 @@ pub struct RawMeasure {
     /// SQL expression of the weight, at most 6 decimals, at least 0; default 1.
     #[serde(default)]
     pub weight: Option<String>,
+    /// SQL expression of what metrics with `distinct` count, such as `customer`. An event
+    /// where it is NULL is not counted.
+    #[serde(default)]
+    pub distinct: Option<String>,
     /// SQL expression of a key: only the first event of each key counts, by
     /// event time, then event id. Or the first few of each key and period.
     #[serde(default)]
@@ -192,7 +196,7 @@ pub struct RawDefaults {
     pub groups_max: Option<u32>,
 }
 
-/// A metric: exactly one of `mean`, `share`, `balance`, `ratio`, `count`, `sum`.
+/// A metric: exactly one of `mean`, `share`, `balance`, `ratio`, `count`, `sum`, `distinct`, `quantile`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawMetric {
@@ -214,6 +218,12 @@ pub struct RawMetric {
     /// Weighted sum of a measure.
     #[serde(default)]
     pub sum: Option<String>,
+    /// How many different keys a measure's `distinct` gives, of events with a weight above 0.
+    #[serde(default)]
+    pub distinct: Option<String>,
+    /// Weighted quantile of a measure: the least value up to which a share of all weight lies.
+    #[serde(default)]
+    pub quantile: Option<RawQuantile>,
     /// What it tells, in a sentence.
     #[serde(default)]
     pub description: Option<String>,
@@ -289,4 +299,14 @@ pub struct RawRatio {
     /// The value is per so many of the denominator, such as 1000 or 1000000; default 1.
     #[serde(default)]
     pub per: Option<u32>,
+}
+
+/// A measure, and which quantile of it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawQuantile {
+    /// The measure whose values are ranked.
+    pub measure: String,
+    /// The share of all weight, above 0 and below 1, at most 6 decimals: 0.5 is the median.
+    pub at: Decimal,
 }

@@ -29,6 +29,8 @@ pub struct Measure {
     pub index: Option<Index>,
     /// The weight, a number.
     pub weight: String,
+    /// The key that is counted distinct.
+    pub distinct: Option<String>,
     /// The key of which only some events count, and which.
     pub keyed: Option<KeyedBy>,
     /// Whether it reads each answer of an event, not the event.

@@ -28,6 +28,11 @@ pub struct MeasureInput {
     ///
     /// [`Plan::kept`]: crate::Plan::kept
     pub key: Option<StringArray>,
+    /// What [`Metric::Distinct`] counts, as hashes of 128 bits that no two keys
+    /// share. A row without one is not selected. `None`: nothing counts it.
+    ///
+    /// [`Metric::Distinct`]: crate::Metric::Distinct
+    pub distinct: Option<Vec<Option<u128>>>,
 }
 
 /// A batch of events, measured. All arrays have the same length.
@@ -53,6 +58,11 @@ impl Batch {
 }
 
 impl MeasureInput {
+    /// What is counted distinct, of a row that is selected.
+    pub(crate) fn distinct_at(&self, row: usize) -> u128 {
+        self.distinct.as_ref().and_then(|keys| keys[row]).unwrap_or_default()
+    }
+
     /// Weight and value of a row as integers of their scales, if it is selected.
     pub(crate) fn at(&self, row: usize) -> Option<(i64, i64)> {
         use arrow::array::Array;
@@ -60,7 +70,8 @@ impl MeasureInput {
             && self.selected.value(row)
             && self.value.is_valid(row)
             && self.weight.is_valid(row)
-            && self.key.as_ref().is_none_or(|key| key.is_valid(row));
+            && self.key.as_ref().is_none_or(|key| key.is_valid(row))
+            && self.distinct.as_ref().is_none_or(|keys| keys[row].is_some());
         if !selected {
             return None;
         }

@@ -30,13 +30,24 @@ pub enum Metric {
     Count(usize),
     /// `sum(w x)`.
     Sum(usize),
+    /// Number of different keys of the events with a weight above 0.
+    Distinct(usize),
+    /// The least value up to which at least a share of all weight lies.
+    Quantile {
+        /// The measure.
+        measure: usize,
+        /// The share, in millionths: 500,000 for the median.
+        millionths: u32,
+    },
 }
 
 impl Metric {
     /// The measure whose moments the KPI's rows carry.
     pub fn measure(self) -> usize {
         match self {
-            Metric::Mean(m) | Metric::Share(m) | Metric::Balance(m) | Metric::Count(m) | Metric::Sum(m) => m,
+            Metric::Mean(m) | Metric::Share(m) | Metric::Balance(m) => m,
+            Metric::Count(m) | Metric::Sum(m) | Metric::Distinct(m) => m,
+            Metric::Quantile { measure, .. } => measure,
             Metric::Ratio { numerator, .. } => numerator,
         }
     }

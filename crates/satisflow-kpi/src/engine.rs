@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ahash::AHashMap;
 
 use crate::batch::{Batch, Sign};
+use crate::content::{Content, Reading};
 use crate::definition::{Definition, Kept, Metric, Plan};
 use crate::groups::{Groups, SeenGroups};
 use crate::keyed::{Candidate, Keyed, Shift};
@@ -80,6 +81,8 @@ pub struct Engine {
     pub(crate) backfill: Vec<bool>,
     calendar: Vec<AHashMap<i64, Pane>>,
     last_event: Option<i64>,
+    /// Time of the latest event that each definition has read.
+    newest: Vec<Option<i64>>,
 }
 
 /// Where a row belongs: its group of each grouping set, its pane of each window.
@@ -95,10 +98,10 @@ enum Role {
 }
 
 impl Role {
-    fn sums(self, weight: i64, value: i64) -> Sums {
+    fn content(self, metric: Metric, weight: i64, value: i64, key: u128) -> Content {
         match self {
-            Role::Measure => Sums::of_event(weight, value),
-            Role::Base => Sums::of_base_event(weight, value),
+            Role::Measure => Reading::of(metric).content(Sums::of_event(weight, value), weight, value, key),
+            Role::Base => Sums::of_base_event(weight, value).into(),
         }
     }
 }
@@ -117,10 +120,11 @@ fn lanes(plan: &Plan) -> Vec<Lane> {
         for set in &sets {
             let asks = |d: &Definition| d.windows.contains(&window) && d.grouping_sets.contains(set);
             let members = plan.definitions.iter().enumerate().filter(|(_, d)| asks(d));
-            let members: Vec<(usize, usize)> = members.map(|(index, d)| (index, d.groups_max)).collect();
-            if !members.is_empty() {
-                lanes.push(Lane::new(*set, window, &members));
-            }
+            let members = members.map(|(index, d)| (index, Reading::of(d.metric), d.groups_max));
+            // Apart, because the panes of those that read counts are never forgotten.
+            let (plain, counting): (Vec<_>, Vec<_>) = members.partition(|(_, reading, _)| *reading == Reading::Sums);
+            let filled = [plain, counting].into_iter().filter(|members| !members.is_empty());
+            lanes.extend(filled.map(|members| Lane::new(*set, window, &members)));
         }
     }
     lanes
@@ -136,6 +140,7 @@ impl Engine {
             backfill: vec![false; plan.definitions.len()],
             calendar: vec![AHashMap::new(); plan.windows.len()],
             last_event: None,
+            newest: vec![None; plan.definitions.len()],
             plan,
         }
     }
@@ -147,6 +152,7 @@ impl Engine {
         keyed: Vec<Keyed>,
         lanes: Vec<Lane>,
         last_event: Option<i64>,
+        newest: Vec<Option<i64>>,
     ) -> Option<Engine> {
         let mut engine = Engine::new(plan);
         engine.groups.restore(seen)?;
@@ -155,7 +161,8 @@ impl Engine {
         if !fitting || !engine.lanes.iter().zip(&lanes).all(fits) {
             return None;
         }
-        Some(Engine { keyed, lanes, last_event, ..engine })
+        let fits = newest.len() == engine.newest.len();
+        fits.then_some(Engine { keyed, lanes, last_event, newest, ..engine })
     }
 
     pub(crate) fn keyed(&self) -> &[Keyed] {
@@ -181,6 +188,15 @@ impl Engine {
         self.last_event
     }
 
+    /// Time of the latest event that a definition has read, µs.
+    pub fn newest_event(&self, definition: usize) -> Option<i64> {
+        self.newest.get(definition).copied().flatten()
+    }
+
+    pub(crate) fn newest(&self) -> &[Option<i64>] {
+        &self.newest
+    }
+
     /// Applies events; `signs` says what each row does.
     ///
     /// # Errors
@@ -196,7 +212,10 @@ impl Engine {
                 continue;
             }
             groups.iter_mut().zip(&by_set).for_each(|(group, ids)| *group = ids[row]);
-            self.find_panes(batch.event_time[row], &mut panes);
+            let time = batch.event_time[row];
+            let read = self.newest.iter_mut().zip(&deltas).filter(|(_, delta)| delta.is_some());
+            read.for_each(|(newest, _)| *newest = (*newest).max(Some(time)));
+            self.find_panes(time, &mut panes);
             self.contribute(&Place { groups: &groups, panes: &panes }, &deltas, *sign == Sign::Recall)?;
         }
         for measure in 0..batch.measures.len() {
@@ -209,7 +228,7 @@ impl Engine {
 
     /// What a row does to each definition; `None` where it is not selected.
     /// Of a keyed measure it leaves its trace only: who counts is settled apart.
-    fn deltas(&self, batch: &Batch, row: usize, sign: Sign, deltas: &mut [Option<Sums>]) -> bool {
+    fn deltas(&self, batch: &Batch, row: usize, sign: Sign, deltas: &mut [Option<Content>]) -> bool {
         let mut any = false;
         for (delta, definition) in deltas.iter_mut().zip(&self.plan.definitions) {
             *delta = None;
@@ -217,13 +236,17 @@ impl Engine {
                 let input = &batch.measures[measure];
                 let Some((weight, value)) = input.at(row) else { continue };
                 let counts = if input.key.is_some() { Sign::Touch } else { sign };
+                let content = || role.content(definition.metric, weight, value, input.distinct_at(row));
                 let one = match counts {
-                    Sign::Count => role.sums(weight, value),
-                    Sign::Recall => role.sums(weight, value).negated(),
-                    Sign::Touch => Sums::default(),
+                    Sign::Count => content(),
+                    Sign::Recall => content().negated(),
+                    Sign::Touch => Content::default(),
                 };
                 // The base comes second, and fills other sums than the measure.
-                *delta = Some(delta.map_or(one, |held: Sums| held.with_base(&one)));
+                *delta = Some(match delta.take() {
+                    Some(held) => held.sums.with_base(&one.sums).into(),
+                    None => one,
+                });
                 any = true;
             }
         }
@@ -263,7 +286,7 @@ impl Engine {
         }
     }
 
-    fn contribute(&mut self, place: &Place<'_>, deltas: &[Option<Sums>], recalled: bool) -> Result<(), EngineError> {
+    fn contribute(&mut self, place: &Place<'_>, deltas: &[Option<Content>], recalled: bool) -> Result<(), EngineError> {
         let Engine { plan, lanes, .. } = self;
         for lane in lanes {
             let (group, pane) = (place.groups[lane.set], place.panes[lane.window]);
@@ -312,10 +335,10 @@ impl Engine {
             self.find_panes(candidate.time, &mut panes);
             let delta = |definition: &Definition| {
                 let (_, role) = roles(definition.metric).find(|(used, _)| *used == measure)?;
-                let sums = role.sums(candidate.weight, candidate.value);
-                Some(if counts { sums } else { sums.negated() })
+                let content = role.content(definition.metric, candidate.weight, candidate.value, 0);
+                Some(if counts { content } else { content.negated() })
             };
-            let deltas: Vec<Option<Sums>> = self.plan.definitions.iter().map(delta).collect();
+            let deltas: Vec<Option<Content>> = self.plan.definitions.iter().map(delta).collect();
             self.contribute(&Place { groups: &groups, panes: &panes }, &deltas, recalled)?;
         }
         Ok(())

@@ -9,7 +9,7 @@ use arrow::datatypes::{Decimal128Type, Int64Type, TimestampMicrosecondType, i256
 
 use crate::definition::Definition;
 use crate::engine::{Engine, EngineError, overflow};
-use crate::lane::PublishedRow;
+use crate::lane::{Lane, PublishedRow};
 use crate::row::KpiRow;
 use crate::sums::Sums;
 
@@ -42,13 +42,14 @@ impl Engine {
     /// Drops panes that lie more than `late_panes` panes behind what is
     /// published and complete, and behind `late_micros`. Later changes to them
     /// are restated by [`Engine::restate_expired`]. Windows of a definition that
-    /// is near its limit of groups keep theirs.
+    /// is near its limit of groups keep theirs, and so does what reads counts
+    /// (distinct counts and quantiles).
     ///
     /// # Errors
     /// [`EngineError::Overflow`]; the engine is then unusable.
     pub fn expire(&mut self, late_panes: u32, late_micros: i64) -> Result<(), EngineError> {
         for index in 0..self.plan.windows.len() {
-            let settled = self.lanes.iter().filter(|lane| lane.window == index).map(|lane| lane.settled_to()).min();
+            let settled = self.forgetful(index).map(Lane::settled_to).min();
             self.move_horizon(index, settled.unwrap_or(i64::MIN), late_panes, late_micros)?;
         }
         Ok(())
@@ -62,12 +63,16 @@ impl Engine {
     /// As for [`Engine::expire`].
     pub fn begin_at(&mut self, published: &[i64], late_panes: u32, late_micros: i64) -> Result<(), EngineError> {
         for index in 0..self.plan.windows.len() {
-            let lanes = self.lanes.iter().filter(|lane| lane.window == index);
             let of = |definition: usize| published.get(definition).copied().unwrap_or(i64::MIN);
-            let least = lanes.flat_map(|lane| &lane.members).map(|member| of(member.definition)).min();
+            let least = self.forgetful(index).flat_map(|lane| &lane.members).map(|member| of(member.definition)).min();
             self.move_horizon(index, least.unwrap_or(i64::MIN), late_panes, late_micros)?;
         }
         Ok(())
+    }
+
+    /// Lanes of a window whose panes may go.
+    fn forgetful(&self, window: usize) -> impl Iterator<Item = &Lane> {
+        self.lanes.iter().filter(move |lane| lane.window == window && !lane.keeps_panes())
     }
 
     /// Moves the horizon of a window when it is worth the walk through all groups.
@@ -79,14 +84,13 @@ impl Engine {
         late_micros: i64,
     ) -> Result<(), EngineError> {
         const WALKS_PER_SPAN: i64 = 8;
-        let members = self.lanes.iter().filter(|lane| lane.window == index).flat_map(|lane| &lane.members);
-        if members.into_iter().any(|member| self.is_near_limit(member.definition)) {
+        if self.forgetful(index).flat_map(|lane| &lane.members).any(|member| self.is_near_limit(member.definition)) {
             return Ok(());
         }
         let window = &self.plan.windows[index];
         let span = window.panes_micros(late_panes).max(late_micros);
         let horizon = settled.saturating_sub(span);
-        for lane in self.lanes.iter_mut().filter(|lane| lane.window == index) {
+        for lane in self.lanes.iter_mut().filter(|lane| lane.window == index && !lane.keeps_panes()) {
             if horizon > lane.horizon().saturating_add(span / WALKS_PER_SPAN) {
                 let definition = lane.members.first().map_or(0, |member| member.definition);
                 lane.expire(window, horizon).map_err(|source| overflow(&self.plan, definition, source))?;

@@ -54,6 +54,8 @@ pub struct Resolution {
     /// Events of earlier batches that count no longer; their measured inputs
     /// are to be applied with [`Sign::Recall`].
     pub recall: Vec<Position>,
+    /// Arrivals whose identity had been accepted before.
+    pub copies: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -146,6 +148,10 @@ impl Identities {
         self.recent.get(&identity).or_else(|| self.older.get(&identity)).copied()
     }
 
+    fn is_seen(&self, identity: u128) -> bool {
+        self.entry(identity).is_some_and(|entry| entry.partition != NOT_SEEN)
+    }
+
     fn hold(&mut self, identity: u128, entry: Entry) {
         self.known.note(identity);
         self.recent.insert(identity, entry);
@@ -162,9 +168,10 @@ impl Identities {
     /// Takes in a batch and says what counts. Nothing of it may be
     /// [`Identities::unsure`].
     pub fn resolve(&mut self, arrivals: &[Arrival]) -> Resolution {
-        let mut out = Resolution { signs: Vec::with_capacity(arrivals.len()), recall: Vec::new() };
+        let mut out = Resolution { signs: Vec::with_capacity(arrivals.len()), ..Resolution::default() };
         let mut counted_here = AHashMap::new();
         for (row, arrival) in arrivals.iter().enumerate() {
+            out.copies += u64::from(self.is_seen(arrival.identity));
             let (sign, displaced) = self.arrive(arrival);
             out.signs.push(sign);
             self.take_back(displaced, &mut counted_here, arrival.identity, &mut out);
@@ -252,7 +259,7 @@ mod tests {
         assert_eq!(ids.resolve(&[at(1, 2, 5, None)]).signs, [Sign::Count]);
         assert_eq!(ids.resolve(&[at(1, 3, 1, None)]).signs, [Sign::Touch]);
         let third = ids.resolve(&[at(1, 0, 9, None)]);
-        assert_eq!(third.signs, [Sign::Count]);
+        assert_eq!((third.signs.as_slice(), third.copies), ([Sign::Count].as_slice(), 1));
         assert_eq!(positions(&third), [(2, 5)]);
     }
 

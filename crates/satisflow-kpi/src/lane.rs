@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ahash::AHashMap;
 use serde::{Deserialize, Serialize};
 
+use crate::content::{Content, Reading, Told};
 use crate::panes::GroupPanes;
 use crate::row::Reason;
 use crate::sums::{Overflow, Sums};
@@ -37,13 +38,14 @@ pub(crate) struct LaneRow {
     pub(crate) revision: u32,
     pub(crate) reason: Reason,
     pub(crate) sums: Sums,
+    pub(crate) told: Option<Told>,
 }
 
 /// What changed in a pane whose ends were published already.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Change {
     pane: Pane,
-    delta: Sums,
+    delta: Content,
     recalled: bool,
 }
 
@@ -54,6 +56,7 @@ pub(crate) struct Member {
     pub(crate) definition: usize,
     /// Ends up to here are published.
     pub(crate) frontier: i64,
+    reading: Reading,
     /// Most groups of one end.
     groups_max: usize,
     #[serde(with = "crate::snapshot::pairs")]
@@ -101,9 +104,10 @@ pub(crate) struct Lane {
 }
 
 impl Member {
-    fn new(definition: usize, groups_max: usize) -> Member {
+    fn new((definition, reading, groups_max): (usize, Reading, usize)) -> Member {
         Member {
             definition,
+            reading,
             frontier: i64::MIN,
             groups_max,
             changes: AHashMap::new(),
@@ -111,6 +115,12 @@ impl Member {
             over: BTreeSet::new(),
             incomplete: BTreeSet::new(),
         }
+    }
+
+    /// What a window holds as a row of this KPI.
+    fn row(&self, kpi: usize, group: u32, end: i64, (revision, reason): (u32, Reason), content: &Content) -> LaneRow {
+        let (sums, told) = (content.sums, content.told(self.reading));
+        LaneRow { member: kpi, group, end, revision, reason, sums, told }
     }
 
     /// Whether the lane has more groups at this end than the KPI's limit.
@@ -125,12 +135,12 @@ impl Member {
 }
 
 impl Lane {
-    /// A lane of (definition, most groups) each.
-    pub(crate) fn new(set: usize, window: usize, members: &[(usize, usize)]) -> Lane {
+    /// A lane of (definition, what it reads, most groups) each.
+    pub(crate) fn new(set: usize, window: usize, members: &[(usize, Reading, usize)]) -> Lane {
         Lane {
             set,
             window,
-            members: members.iter().map(|(definition, groups_max)| Member::new(*definition, *groups_max)).collect(),
+            members: members.iter().copied().map(Member::new).collect(),
             horizon: i64::MIN,
             groups: Vec::new(),
             group_count: 0,
@@ -139,9 +149,16 @@ impl Lane {
         }
     }
 
+    /// Whether its KPIs read counts, which rows do not carry: what is published
+    /// can't be restated from rows alone, and every pane is kept.
+    pub(crate) fn keeps_panes(&self) -> bool {
+        self.members.iter().any(|member| member.reading != Reading::Sums)
+    }
+
     /// Whether both serve the same members of the same set and window.
     pub(crate) fn is_alike(&self, other: &Lane) -> bool {
-        let members = |lane: &Lane| lane.members.iter().map(|m| (m.definition, m.groups_max)).collect::<Vec<_>>();
+        let members =
+            |lane: &Lane| lane.members.iter().map(|m| (m.definition, m.reading, m.groups_max)).collect::<Vec<_>>();
         (self.set, self.window, members(self)) == (other.set, other.window, members(other))
     }
 
@@ -151,7 +168,7 @@ impl Lane {
         window: &Window,
         group: u32,
         pane: Pane,
-        deltas: &[Option<Sums>],
+        deltas: &[Option<Content>],
         recalled: bool,
     ) -> Result<(), (usize, Overflow)> {
         if self.members.iter().all(|member| deltas[member.definition].is_none()) {
@@ -171,7 +188,7 @@ impl Lane {
             let Some(delta) = &deltas[member.definition] else { continue };
             let first = state.add(place, kpi, window.stay(), delta).map_err(|source| (member.definition, source))?;
             if pane.end <= member.frontier && (first || !delta.is_zero()) {
-                member.changes.entry(group).or_default().push(Change { pane, delta: *delta, recalled });
+                member.changes.entry(group).or_default().push(Change { pane, delta: delta.clone(), recalled });
             }
         }
         Ok(())
@@ -277,9 +294,9 @@ impl Lane {
             if end <= member.frontier || end > target.end || !state.has_row(owners, kpi) {
                 continue;
             }
-            let sums = state.next_sums(kpi, kpis, window, end).map_err(|source| (member.definition, source))?;
+            let content = state.next_content(kpi, kpis, window, end).map_err(|source| (member.definition, source))?;
+            rows.push(member.row(kpi, group, end, (1, target.first), &content));
             state.set_revision(owners, kpi, 1);
-            rows.push(LaneRow { member: kpi, group, end, revision: 1, reason: target.first, sums });
         }
         Ok(())
     }
@@ -306,16 +323,17 @@ impl Lane {
         let from = from.max(self.horizon.saturating_add(1));
         let recalled = changes.iter().any(|c| c.recalled);
         let reason = if recalled { Reason::Retraction } else { Reason::Late };
-        let state = self.group_mut(group);
+        let member = &self.members[kpi];
+        let Some(state) = self.groups.get_mut(group as usize).and_then(Option::as_mut) else { return Ok(()) };
         for end in state.row_ends(window, kpi, from, to) {
             let owners = state.owners(window, end);
             let revision = state.revision(owners, kpi);
             if revision > 0 && !changes_window(window, changes, end)? {
                 continue;
             }
-            let sums = state.sums_at(kpi, stay, end)?;
+            let content = state.content_at(kpi, stay, end)?;
             state.set_revision(owners, kpi, revision + 1);
-            rows.push(LaneRow { member: kpi, group, end, revision: revision + 1, reason, sums });
+            rows.push(member.row(kpi, group, end, (revision + 1, reason), &content));
         }
         Ok(())
     }
@@ -350,12 +368,12 @@ impl Lane {
             0 => return Ok(None),
             earlier => earlier + 1,
         };
-        let (reason, sums) = match withdrawn {
-            true => (Reason::Withdrawn, Sums::default()),
-            false => (Reason::Late, state.sums_at(kpi, window.stay(), end)?),
+        let (reason, content) = match withdrawn {
+            true => (Reason::Withdrawn, Content::default()),
+            false => (Reason::Late, state.content_at(kpi, window.stay(), end)?),
         };
         state.set_revision(owners, kpi, revision);
-        Ok(Some(LaneRow { member: kpi, group, end, revision, reason, sums }))
+        Ok(Some(self.members[kpi].row(kpi, group, end, (revision, reason), &content)))
     }
 
     /// Notes how rows were published: complete or not. Gives those that were
@@ -423,8 +441,8 @@ impl Lane {
                 continue;
             }
             let revision = state.revision(state.owners(window, end), kpi);
-            let sums = state.sums_at(kpi, window.stay(), end)?;
-            let row = LaneRow { member: kpi, group, end, revision, reason: Reason::Initial, sums };
+            let content = state.content_at(kpi, window.stay(), end)?;
+            let row = member.row(kpi, group, end, (revision, Reason::Initial), &content);
             rows.push((row, member.incomplete.contains(&(end, group))));
         }
         Ok(rows)
@@ -432,13 +450,15 @@ impl Lane {
 
     /// The open window that ends at `end` of each group of a KPI; `None` when
     /// it has content of more groups than the limit.
-    pub(crate) fn open(&self, window: &Window, kpi: usize, end: i64) -> Result<Option<Vec<(u32, Sums)>>, Overflow> {
+    pub(crate) fn open(&self, window: &Window, kpi: usize, end: i64) -> Result<Option<Vec<LaneRow>>, Overflow> {
+        let member = &self.members[kpi];
         let mut open = Vec::with_capacity(self.group_count);
         for (group, state) in self.group_numbers() {
-            open.push((group, state.sums_at(kpi, window.stay(), end)?));
+            let content = state.content_at(kpi, window.stay(), end)?;
+            open.push(member.row(kpi, group, end, (0, Reason::Live), &content));
         }
-        let filled = open.iter().filter(|(_, sums)| !sums.is_zero()).count();
-        Ok((filled <= self.members[kpi].groups_max).then_some(open))
+        let filled = open.iter().filter(|row| !row.sums.is_zero()).count();
+        Ok((filled <= member.groups_max).then_some(open))
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod batch;
 mod census;
+mod content;
 mod definition;
 mod engine;
 mod exact;
@@ -30,6 +31,7 @@ mod window;
 
 pub use batch::{Batch, MeasureInput, Sign};
 pub use census::Census;
+pub use content::Told;
 pub use definition::{Definition, Kept, Metric, Plan};
 pub use engine::{Engine, EngineError, Frontier, RowKey};
 pub use exact::{decimal_text, divide_half_even};

@@ -1,9 +1,12 @@
 //! The panes of one group: what each KPI of a lane has counted in each, and
-//! the sums of a window over them.
+//! the content of a window over them.
+
+use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::sums::{Overflow, Sums};
+use crate::content::Content;
+use crate::sums::Overflow;
 use crate::window::{Pane, Window};
 
 /// A window of more panes than this is slid; of fewer, it is added up anew.
@@ -12,7 +15,7 @@ const SLIDE_PANES_MIN: usize = 16;
 /// One KPI in one pane.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Cell {
-    sums: Sums,
+    content: Content,
     /// Whether any event, void ones included, was selected here: it owes rows.
     present: bool,
     /// Revision of the row at the end where this pane entered; 0: none yet.
@@ -28,11 +31,11 @@ struct PaneState {
     cells: Box<[Cell]>,
 }
 
-/// The sums of a window that ends at `end`, kept by what enters and leaves.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+/// The content of a window that ends at `end`, kept by what enters and leaves.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Slide {
     end: i64,
-    sums: Sums,
+    content: Content,
 }
 
 /// The panes of one group, sorted.
@@ -40,7 +43,7 @@ struct Slide {
 pub(crate) struct GroupPanes {
     panes: Vec<PaneState>,
     /// What expired panes that no window loses hold, one a KPI; empty while there is none.
-    folded: Box<[Sums]>,
+    folded: Box<[Content]>,
     /// One a KPI; empty while the windows are short.
     slides: Box<[Slide]>,
 }
@@ -63,7 +66,7 @@ impl Slide {
         let entered = panes.partition_point(|p| p.pane.end <= self.end);
         for state in panes[entered..].iter().take_while(|p| p.pane.end <= end) {
             if holds(state.pane, stay, end) {
-                self.sums.add(&state.cells[kpi].sums)?;
+                self.content.add(&state.cells[kpi].content)?;
             }
         }
         if let Some(stay) = stay {
@@ -72,7 +75,7 @@ impl Slide {
                 if state.pane.end.saturating_add(stay) >= end {
                     break;
                 }
-                self.sums.subtract(&state.cells[kpi].sums)?;
+                self.content.subtract(&state.cells[kpi].content)?;
             }
         }
         self.end = end;
@@ -94,21 +97,27 @@ impl GroupPanes {
 
     /// Takes a change of a KPI into the pane at a place, and into the sums that
     /// are kept; gives whether it is the first there.
-    pub(crate) fn add(&mut self, index: usize, kpi: usize, stay: Option<i64>, delta: &Sums) -> Result<bool, Overflow> {
+    pub(crate) fn add(
+        &mut self,
+        index: usize,
+        kpi: usize,
+        stay: Option<i64>,
+        delta: &Content,
+    ) -> Result<bool, Overflow> {
         let PaneState { pane, cells } = &mut self.panes[index];
         let cell = &mut cells[kpi];
-        cell.sums.add(delta)?;
+        cell.content.add(delta)?;
         if let Some(slide) = self.slides.get_mut(kpi).filter(|slide| holds(*pane, stay, slide.end)) {
-            slide.sums.add(delta)?;
+            slide.content.add(delta)?;
         }
         Ok(!std::mem::replace(&mut cell.present, true))
     }
 
     /// Takes a change of a KPI into what is left of expired panes that no window loses.
-    pub(crate) fn fold(&mut self, kpi: usize, kpis: usize, delta: &Sums) -> Result<(), Overflow> {
+    pub(crate) fn fold(&mut self, kpi: usize, kpis: usize, delta: &Content) -> Result<(), Overflow> {
         self.folded_mut(kpis)[kpi].add(delta)?;
         // Every end of a row to come holds it.
-        self.slides.get_mut(kpi).map_or(Ok(()), |slide| slide.sums.add(delta))
+        self.slides.get_mut(kpi).map_or(Ok(()), |slide| slide.content.add(delta))
     }
 
     /// Whether a pane after this one is held.
@@ -128,9 +137,9 @@ impl GroupPanes {
         let expired: Vec<PaneState> = self.panes.drain(..gone).collect();
         for PaneState { pane, cells } in &expired {
             for (kpi, cell) in cells.iter().enumerate() {
-                self.settle_slide(kpi, *pane, stay, &cell.sums)?;
+                self.settle_slide(kpi, *pane, stay, &cell.content)?;
                 if stay.is_none() {
-                    self.folded_mut(cells.len())[kpi].add(&cell.sums)?;
+                    self.folded_mut(cells.len())[kpi].add(&cell.content)?;
                 }
             }
         }
@@ -138,18 +147,18 @@ impl GroupPanes {
         Ok(!self.panes.is_empty())
     }
 
-    fn folded_mut(&mut self, kpis: usize) -> &mut [Sums] {
+    fn folded_mut(&mut self, kpis: usize) -> &mut [Content] {
         if self.folded.is_empty() {
-            self.folded = vec![Sums::default(); kpis].into();
+            self.folded = vec![Content::default(); kpis].into();
         }
         &mut self.folded
     }
 
     /// Brings the sums that are kept of a KPI to where they stand without a pane.
-    fn settle_slide(&mut self, kpi: usize, pane: Pane, stay: Option<i64>, sums: &Sums) -> Result<(), Overflow> {
+    fn settle_slide(&mut self, kpi: usize, pane: Pane, stay: Option<i64>, content: &Content) -> Result<(), Overflow> {
         match self.slides.get_mut(kpi) {
-            Some(slide) if stay.is_some() && holds(pane, stay, slide.end) => slide.sums.subtract(sums),
-            Some(slide) if stay.is_none() && !holds(pane, stay, slide.end) => slide.sums.add(sums),
+            Some(slide) if stay.is_some() && holds(pane, stay, slide.end) => slide.content.subtract(content),
+            Some(slide) if stay.is_none() && !holds(pane, stay, slide.end) => slide.content.add(content),
             _ => Ok(()),
         }
     }
@@ -162,33 +171,39 @@ impl GroupPanes {
         }
     }
 
-    /// The sums of a KPI's window at any end.
-    pub(crate) fn sums_at(&self, kpi: usize, stay: Option<i64>, end: i64) -> Result<Sums, Overflow> {
+    /// The content of a KPI's window at any end.
+    pub(crate) fn content_at(&self, kpi: usize, stay: Option<i64>, end: i64) -> Result<Content, Overflow> {
         let first = stay.map_or(0, |stay| self.panes.partition_point(|p| p.pane.end.saturating_add(stay) < end));
-        let mut sums = self.folded.get(kpi).copied().unwrap_or_default();
+        let mut content = self.folded.get(kpi).cloned().unwrap_or_default();
         for state in self.panes[first..].iter().take_while(|p| p.pane.end <= end) {
-            sums.add(&state.cells[kpi].sums)?;
+            content.add(&state.cells[kpi].content)?;
         }
-        Ok(sums)
+        Ok(content)
     }
 
     /// The same for ends that only grow: in order, a window costs what entered
     /// and left since the last one, whatever its length.
-    pub(crate) fn next_sums(&mut self, kpi: usize, kpis: usize, window: &Window, end: i64) -> Result<Sums, Overflow> {
+    pub(crate) fn next_content(
+        &mut self,
+        kpi: usize,
+        kpis: usize,
+        window: &Window,
+        end: i64,
+    ) -> Result<Cow<'_, Content>, Overflow> {
         let stay = window.stay();
         if self.slides.is_empty() && (window.panes_max() <= SLIDE_PANES_MIN || self.panes.len() <= SLIDE_PANES_MIN) {
-            return self.sums_at(kpi, stay, end);
+            return self.content_at(kpi, stay, end).map(Cow::Owned);
         }
         if self.slides.is_empty() {
-            self.slides = vec![Slide { end: i64::MIN, sums: Sums::default() }; kpis].into();
+            self.slides = vec![Slide { end: i64::MIN, content: Content::default() }; kpis].into();
         }
-        let slide = self.slides[kpi];
-        if slide.end == i64::MIN || slide.end > end {
-            self.slides[kpi] = Slide { end, sums: self.sums_at(kpi, stay, end)? };
+        let at = self.slides[kpi].end;
+        if at == i64::MIN || at > end {
+            self.slides[kpi] = Slide { end, content: self.content_at(kpi, stay, end)? };
         } else {
             self.slides[kpi].advance(&self.panes, kpi, stay, end)?;
         }
-        Ok(self.slides[kpi].sums)
+        Ok(Cow::Borrowed(&self.slides[kpi].content))
     }
 
     pub(crate) fn owners(&self, window: &Window, end: i64) -> Owners {

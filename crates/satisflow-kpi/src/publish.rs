@@ -93,6 +93,7 @@ impl Engine {
             over_limit,
             incomplete,
             sums: row.sums,
+            told: row.told,
         }
     }
 
@@ -169,7 +170,7 @@ impl Engine {
     pub fn live(&self, now: i64) -> Result<Vec<KpiRow>, EngineError> {
         let mut rows = Vec::new();
         let mut over: Vec<(usize, usize, usize)> = Vec::new();
-        for lane in &self.lanes {
+        for (at, lane) in self.lanes.iter().enumerate() {
             let window = &self.plan.windows[lane.window];
             let end = window.pane(now).end;
             for (kpi, member) in lane.members.iter().enumerate() {
@@ -182,19 +183,7 @@ impl Engine {
                 let over_limit = over.iter().any(|(d, w, finer)| {
                     (*d, *w) == (definition, lane.window) && is_coarser(&self.plan.grouping_sets, lane.set, *finer)
                 });
-                rows.extend(open.into_iter().map(|(group, sums)| KpiRow {
-                    definition,
-                    set: lane.set,
-                    window: lane.window,
-                    group,
-                    window_start: window.start_of(end),
-                    window_end: end,
-                    revision: 0,
-                    reason: Reason::Live,
-                    over_limit,
-                    incomplete: false,
-                    sums,
-                }));
+                rows.extend(open.into_iter().map(|row| self.kpi_row(at, row, false, over_limit)));
             }
         }
         Ok(rows)

@@ -2,6 +2,7 @@
 
 use arrow::datatypes::i256;
 
+use crate::content::Told;
 use crate::definition::{Definition, Metric};
 use crate::exact::{divide_half_even, to_f64};
 use crate::stats::{self, Interval};
@@ -92,6 +93,8 @@ pub struct KpiRow {
     pub incomplete: bool,
     /// What it is made of.
     pub sums: Sums,
+    /// What its counts tell, of a distinct count or a quantile.
+    pub told: Option<Told>,
 }
 
 /// What a row says of its KPI.
@@ -123,7 +126,7 @@ const VALUE_UNIT: i128 = 1_000_000_000_000;
 /// The figures of a row under its definition.
 pub fn figures(definition: &Definition, row: &KpiRow) -> Figures {
     let sums = &row.sums;
-    let (numerator, denominator, n) = fraction(definition.metric, sums);
+    let (numerator, denominator, n) = fraction(definition.metric, sums, row.told);
     let unit = VALUE_UNIT * i128::from(definition.metric.per());
     let scaled = i256::from_i128(numerator).wrapping_mul(i256::from_i128(unit));
     let value = divide_half_even(scaled, i256::from_i128(denominator));
@@ -135,17 +138,20 @@ pub fn figures(definition: &Definition, row: &KpiRow) -> Figures {
         n,
         n_eff: stats::effective_n(sums),
         se,
-        interval: interval(definition.metric, sums, se),
+        interval: row.told.map_or_else(|| interval(definition.metric, sums, se), Told::interval),
         status: status(definition, row, n),
     }
 }
 
-fn fraction(metric: Metric, sums: &Sums) -> (i128, i128, i64) {
+fn fraction(metric: Metric, sums: &Sums, told: Option<Told>) -> (i128, i128, i64) {
     match metric {
         Metric::Mean(_) | Metric::Share(_) | Metric::Balance(_) => (sums.wx, sums.w * WEIGHT_TO_NUMERATOR, sums.n),
         Metric::Ratio { .. } => (sums.wx, sums.base, sums.base_n),
         Metric::Count(_) => (i128::from(sums.n) * ONE, ONE, sums.n),
         Metric::Sum(_) => (sums.wx, ONE, sums.n),
+        Metric::Distinct(_) | Metric::Quantile { .. } => {
+            (told.map_or(0, |told| told.value), told.map_or(0, |_| ONE), sums.n)
+        }
     }
 }
 
@@ -157,6 +163,7 @@ fn standard_error(metric: Metric, sums: &Sums) -> Option<f64> {
             Some(f64::from(per) * stats::poisson_error(sums.n as f64, sums.base as f64 / ONE as f64))
         }
         Metric::Ratio { .. } | Metric::Count(_) | Metric::Sum(_) => None,
+        Metric::Distinct(_) | Metric::Quantile { .. } => None,
     }
 }
 
@@ -178,6 +185,7 @@ fn interval(metric: Metric, sums: &Sums, se: Option<f64>) -> Option<Interval> {
             Some(Interval { low: f64::from(per) * low, high: f64::from(per) * high })
         }
         Metric::Ratio { .. } | Metric::Count(_) | Metric::Sum(_) => None,
+        Metric::Distinct(_) | Metric::Quantile { .. } => None,
     }
 }
 
@@ -194,6 +202,13 @@ fn status(definition: &Definition, row: &KpiRow, n: i64) -> Status {
         Status::Insufficient
     } else {
         Status::Ok
+    }
+}
+
+impl Told {
+    fn interval(self) -> Option<Interval> {
+        let float = |value: i128| value as f64 / ONE as f64;
+        self.bounds.map(|(low, high)| Interval { low: float(low), high: float(high) })
     }
 }
 
@@ -232,6 +247,7 @@ mod tests {
             over_limit: false,
             incomplete: false,
             sums,
+            told: None,
         };
         figures(&definition, &row)
     }

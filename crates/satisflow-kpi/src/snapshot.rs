@@ -14,7 +14,7 @@ use crate::keyed::Keyed;
 use crate::lane::Lane;
 
 /// To be raised whenever the same events would lead to another state.
-const ENGINE_VERSION: u32 = 1;
+const ENGINE_VERSION: u32 = 2;
 
 /// Why a state can't be taken up again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +38,7 @@ struct Head {
     version: u32,
     plan: String,
     last_event: Option<i64>,
+    newest: Vec<Option<i64>>,
     lanes: usize,
 }
 
@@ -53,6 +54,7 @@ impl Engine {
             version: ENGINE_VERSION,
             plan: identity_of(&self.plan),
             last_event: self.last_event(),
+            newest: self.newest().to_vec(),
             lanes: self.lanes.len(),
         };
         let first = [encode(&head), encode(&self.groups().seen()), encode(self.keyed())];
@@ -75,7 +77,7 @@ impl Engine {
         let seen: SeenGroups<'_> = decode(&seen)?;
         let keyed: Vec<Keyed> = decode(&next()?)?;
         let lanes = (0..head.lanes).map(|_| decode(&next()?)).collect::<Result<Vec<Lane>, _>>()?;
-        Engine::restored(plan, &seen, keyed, lanes, head.last_event).ok_or(SnapshotError::Foreign)
+        Engine::restored(plan, &seen, keyed, lanes, head.last_event, head.newest).ok_or(SnapshotError::Foreign)
     }
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod answers;
+mod counted;
 mod indexes;
 mod keyed;
 mod support;

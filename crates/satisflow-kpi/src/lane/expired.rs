@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Change, Lane, LaneRow};
+use crate::content::Content;
 use crate::panes::holds;
 use crate::row::Reason;
 use crate::sums::{Overflow, Sums};
@@ -24,12 +25,12 @@ impl Lane {
         window: &Window,
         group: u32,
         pane: Pane,
-        deltas: &[Option<Sums>],
+        deltas: &[Option<Content>],
         recalled: bool,
     ) -> Result<bool, (usize, Overflow)> {
         for member in self.members.iter_mut().filter(|member| member.frontier >= self.horizon) {
-            let Some(delta) = deltas[member.definition] else { continue };
-            member.expired.entry(group).or_default().push(Change { pane, delta, recalled });
+            let Some(delta) = &deltas[member.definition] else { continue };
+            member.expired.entry(group).or_default().push(Change { pane, delta: delta.clone(), recalled });
         }
         if window.last_end(pane).is_none_or(|end| end > self.horizon) {
             return if window.stay().is_none() { self.fold(group, pane, deltas, recalled) } else { Ok(true) };
@@ -43,7 +44,7 @@ impl Lane {
         &mut self,
         group: u32,
         pane: Pane,
-        deltas: &[Option<Sums>],
+        deltas: &[Option<Content>],
         recalled: bool,
     ) -> Result<bool, (usize, Overflow)> {
         if !self.group_mut(group).has_later(pane) {
@@ -52,10 +53,14 @@ impl Lane {
         let kpis = self.members.len();
         for kpi in 0..kpis {
             let definition = self.members[kpi].definition;
-            let Some(delta) = deltas[definition].filter(|delta| !delta.is_zero()) else { continue };
-            self.group_mut(group).fold(kpi, kpis, &delta).map_err(|source| (definition, source))?;
+            let Some(delta) = deltas[definition].as_ref().filter(|delta| !delta.is_zero()) else { continue };
+            self.group_mut(group).fold(kpi, kpis, delta).map_err(|source| (definition, source))?;
             if pane.end <= self.members[kpi].frontier {
-                self.members[kpi].changes.entry(group).or_default().push(Change { pane, delta, recalled });
+                self.members[kpi].changes.entry(group).or_default().push(Change {
+                    pane,
+                    delta: delta.clone(),
+                    recalled,
+                });
             }
         }
         Ok(false)
@@ -128,9 +133,9 @@ impl Lane {
             if self.members[kpi].is_over(end) || (revision > 0 && delta.is_zero()) {
                 continue;
             }
-            let mut sums = carried(window, published, end);
-            sums.add(&delta)?;
-            rows.push(LaneRow { member: kpi, group, end, revision: revision + 1, reason, sums });
+            let mut content = Content::from(carried(window, published, end));
+            content.add(&delta)?;
+            rows.push(self.members[kpi].row(kpi, group, end, (revision + 1, reason), &content));
         }
         Ok(rows)
     }
@@ -157,8 +162,8 @@ fn carried(window: &Window, published: &BTreeMap<i64, PublishedRow>, end: i64) -
 }
 
 /// What changes do to a window's content.
-pub(super) fn delta_at(window: &Window, changes: &[Change], end: i64) -> Result<Sums, Overflow> {
-    let mut delta = Sums::default();
+pub(super) fn delta_at(window: &Window, changes: &[Change], end: i64) -> Result<Content, Overflow> {
+    let mut delta = Content::default();
     for change in changes.iter().filter(|change| holds(change.pane, window.stay(), end)) {
         delta.add(&change.delta)?;
     }

@@ -87,7 +87,7 @@ impl Lane {
         }
         let mut count = 0;
         for (_, state) in self.group_numbers() {
-            count += usize::from(!state.sums_at(kpi, window.stay(), end)?.is_zero());
+            count += usize::from(!state.content_at(kpi, window.stay(), end)?.sums.is_zero());
             if count > limit {
                 return Ok(true);
             }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use satisflow_kpi::Kept;
 
-use crate::stream::{Event, MINUTE, position};
+use crate::stream::{Event, KPIS, MINUTE, customer, position};
 
 const DAY: i64 = 1440 * MINUTE;
 
@@ -108,6 +108,8 @@ fn line(kpi: &str, parts: &[(i128, i128)], base: &[(i128, i128)], over: bool) ->
     let (numerator, denominator, n) = match kpi {
         "csat" => (wx, w * 10_000, positive(parts)),
         "responses" => (positive(parts) * one, one, positive(parts)),
+        "median" => median(parts).map_or((0, 0, positive(parts)), |x| (x * 1_000_000, one, positive(parts))),
+        "customers" => (distinct(parts) * one, one, positive(parts)),
         _ => (wx, base.iter().map(|(w, x)| w * x).sum(), positive(base)),
     };
     [
@@ -123,6 +125,19 @@ fn line(kpi: &str, parts: &[(i128, i128)], base: &[(i128, i128)], over: bool) ->
         status(positive(parts) == 0 && positive(base) == 0, over, n).to_owned(),
     ]
     .join("|")
+}
+
+/// The least value with half of all weight up to it.
+fn median(parts: &[(i128, i128)]) -> Option<i128> {
+    let total: i128 = parts.iter().map(|(w, _)| w).sum();
+    let up_to = |x: i128| parts.iter().filter(|part| part.1 <= x).map(|(w, _)| w).sum::<i128>();
+    let weighty = parts.iter().filter(|(w, _)| *w > 0);
+    weighty.map(|(_, x)| *x).filter(|x| 2 * up_to(*x) >= total).min()
+}
+
+fn distinct(parts: &[(i128, i128)]) -> i128 {
+    let keys: BTreeSet<i128> = parts.iter().filter(|(w, _)| *w > 0).map(|(_, x)| *x).collect();
+    keys.len() as i128
 }
 
 fn status(empty: bool, over: bool, n: i128) -> &'static str {
@@ -147,6 +162,10 @@ type Measure = fn(&Event) -> Option<(i128, i128)>;
 
 fn score(event: &Event) -> Option<(i128, i128)> {
     event.score.map(|x| (i128::from(event.weight), i128::from(x)))
+}
+
+fn came(event: &Event) -> Option<(i128, i128)> {
+    customer(event).map(|key| (i128::from(event.weight), i128::from(key)))
 }
 
 fn opening(event: &Event) -> Option<(i128, i128)> {
@@ -192,7 +211,7 @@ pub struct Scope<'a> {
     /// Coarser ones first.
     pub sets: &'a [&'a str],
     /// In the order of the plan's definitions.
-    pub watermarks: [i64; 3],
+    pub watermarks: [i64; KPIS.len()],
     pub groups_max: usize,
     /// Which complaints of a case count.
     pub of_case: Kept,
@@ -200,7 +219,7 @@ pub struct Scope<'a> {
 
 /// Every row whose window ends at or before `watermark`.
 pub fn rows(events: &[Event], watermark: i64, groups_max: usize, of_case: Kept) -> BTreeMap<String, String> {
-    rows_of(events, &Scope { windows: &WINDOWS, sets: &SETS, watermarks: [watermark; 3], groups_max, of_case })
+    rows_of(events, &Scope { windows: &WINDOWS, sets: &SETS, watermarks: [watermark; KPIS.len()], groups_max, of_case })
 }
 
 /// Every row of a scope.
@@ -208,13 +227,15 @@ pub fn rows_of(events: &[Event], scope: &Scope<'_>) -> BTreeMap<String, String> 
     let counting = counting(events);
     let complaints = of_cases(&counting, scope.of_case);
     let of = |counted, measure, base| Kpi { counted, counting: &counting, measure, base };
-    let kpis: [(&str, Kpi<'_>); 3] = [
-        ("csat", of(&counting, score, None)),
-        ("complaint_rate", of(&complaints, opening, Some(sold))),
-        ("responses", of(&counting, score, None)),
+    let kpis = [
+        of(&counting, score, None),
+        of(&complaints, opening, Some(sold)),
+        of(&counting, score, None),
+        of(&counting, score, None),
+        of(&counting, came, None),
     ];
     let mut table = BTreeMap::new();
-    for ((name, kpi), watermark) in kpis.iter().zip(scope.watermarks) {
+    for ((name, kpi), watermark) in KPIS.iter().zip(&kpis).zip(scope.watermarks) {
         let selected = |e: &&Event| (kpi.measure)(e).is_some() || kpi.base.is_some_and(|base| base(e).is_some());
         for (window, set) in scope.windows.iter().flat_map(|w| scope.sets.iter().map(|s| (*w, *s))) {
             for event in events.iter().filter(selected) {

@@ -10,7 +10,7 @@ use proptest::sample::subsequence;
 use satisflow_kpi::{Frontier, Kept};
 
 use crate::oracle;
-use crate::stream::{Event, MINUTE, Scorer, plan, plan_with};
+use crate::stream::{Event, KPIS, MINUTE, Scorer, plan, plan_with};
 
 /// Around the night in which Berlin's clocks went back, 2026-10-25.
 const START: i64 = 1_792_879_200_000_000;
@@ -138,7 +138,7 @@ proptest! {
         let mut earlier = order[..half].to_vec();
         earlier.reverse();
         second.take(&earlier);
-        for kpi in ["csat", "complaint_rate", "responses"] {
+        for kpi in KPIS {
             second.engine.resume(kpi, Frontier::at(mark)).unwrap();
         }
         second.take(&order[half..]);
@@ -164,7 +164,7 @@ proptest! {
             from = *cut;
             let at = |i: usize| START + marks.get((index + i) % marks.len().max(1)).copied().unwrap_or(0) * MINUTE;
             let frontier = |i| Frontier { complete: at(i + 1), ..Frontier::at(at(i)) };
-            scorer.publish_each(&[frontier(0), frontier(1), frontier(2)], &mut table);
+            scorer.publish_each(&std::array::from_fn::<_, { KPIS.len() }, _>(frontier), &mut table);
         }
         scorer.take(&order[from..]);
         let last = START + 5000 * MINUTE;

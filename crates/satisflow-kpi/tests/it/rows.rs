@@ -3,7 +3,7 @@
 use expect_test::{Expect, expect};
 use satisflow_kpi::{Frontier, Reason, RowKey, SnapshotError};
 
-use crate::stream::{Event, MINUTE, Scorer, plan};
+use crate::stream::{Event, KPIS, MINUTE, Scorer, plan};
 
 fn response(id: u8, minute: i64, score: i64) -> Event {
     Event {
@@ -151,7 +151,7 @@ fn closing_the_input_closes_every_window_that_holds_data() {
     let mut scorer = Scorer::new(plan(1000));
     scorer.take(&[response(1, 0, 80), response(2, 30, 90)]);
     let closed = scorer.engine.last_event();
-    let rows = scorer.engine.advance(&[Frontier { closed, ..Frontier::NONE }; 3]).unwrap();
+    let rows = scorer.engine.advance(&[Frontier { closed, ..Frontier::NONE }; KPIS.len()]).unwrap();
     let last = |window| rows.iter().rfind(|r| r.definition == 0 && r.set == 0 && r.window == window).unwrap();
     assert_eq!((last(0).window_end, last(0).sums.n), (31 * MINUTE, 1));
     assert_eq!((last(1).window_end, last(1).sums.n), (40 * MINUTE, 2));
@@ -211,7 +211,7 @@ fn what_was_published_too_early_is_incomplete_until_its_source_has_come() {
     let mut scorer = Scorer::new(plan(10));
     scorer.take(&[response(1, 0, 80), response(2, 0, 90)]);
     let early = Frontier { complete: 0, ..Frontier::at(MINUTE) };
-    let rows = scorer.engine.advance(&[early; 3]).unwrap();
+    let rows = scorer.engine.advance(&[early; KPIS.len()]).unwrap();
     assert_eq!(department_rows(&scorer, &rows), ["1 r1 initial incomplete"]);
     let rows = scorer.advance(MINUTE);
     assert_eq!(department_rows(&scorer, &rows), ["1 r2 late ok"]);

@@ -17,7 +17,7 @@ use satisflow_kpi::{
 };
 
 use crate::oracle::{self, SETS, Scope, WINDOWS};
-use crate::stream::{Event, MINUTE, Resolver, batch, plan, position};
+use crate::stream::{Event, KPIS, MINUTE, Resolver, batch, plan, position};
 
 /// Nights in which clocks go forward and back, a leap day, the end of a year of 53 weeks.
 const STARTS: [&str; 5] = [
@@ -30,7 +30,6 @@ const STARTS: [&str; 5] = [
 
 /// How late an event may come, µs.
 const LATENESS: i64 = 2 * MINUTE;
-const KPIS: [&str; 3] = ["csat", "complaint_rate", "responses"];
 
 /// SplitMix64: the same numbers for a seed, whatever becomes of libraries.
 struct Dice(u64);
@@ -89,7 +88,7 @@ struct Simulation {
     arrived: BTreeMap<Position, Event>,
     /// Arrived since rows were published last, in order.
     unscored: Vec<Event>,
-    watermarks: [i64; 3],
+    watermarks: [i64; KPIS.len()],
     rows: BTreeMap<String, (KpiRow, Vec<String>)>,
 }
 
@@ -154,7 +153,7 @@ impl Simulation {
             resolver: Resolver::new(),
             arrived: BTreeMap::new(),
             unscored: Vec::new(),
-            watermarks: [i64::MIN; 3],
+            watermarks: [i64::MIN; KPIS.len()],
             rows: BTreeMap::new(),
             dice,
         }
@@ -170,7 +169,7 @@ impl Simulation {
             while self.poll(partition) {}
         }
         let end = self.clock.max(self.arrived.values().map(|e| e.time).max().unwrap_or(0)) + 5000 * MINUTE;
-        self.advance([Frontier::at(end); 3]);
+        self.advance([Frontier::at(end); KPIS.len()]);
         self.check();
     }
 
@@ -220,7 +219,7 @@ impl Simulation {
     /// Some of the definitions go on.
     fn publish(&mut self) {
         let to = self.watermark();
-        let mut frontiers = [Frontier::NONE; 3];
+        let mut frontiers = [Frontier::NONE; KPIS.len()];
         for frontier in &mut frontiers {
             if !self.dice.one_in(3) {
                 *frontier = Frontier::at(to);
@@ -229,7 +228,7 @@ impl Simulation {
         self.advance(frontiers);
     }
 
-    fn advance(&mut self, frontiers: [Frontier; 3]) {
+    fn advance(&mut self, frontiers: [Frontier; KPIS.len()]) {
         for (held, frontier) in self.watermarks.iter_mut().zip(&frontiers) {
             *held = (*held).max(frontier.watermark);
         }
@@ -287,7 +286,7 @@ impl Simulation {
     /// What has arrived and is not restated yet is restated, and then every
     /// row is the oracle's.
     fn check(&mut self) {
-        self.advance([Frontier::NONE; 3]);
+        self.advance([Frontier::NONE; KPIS.len()]);
         let events: Vec<Event> = self.arrived.values().cloned().collect();
         let scope = Scope {
             windows: &self.windows,

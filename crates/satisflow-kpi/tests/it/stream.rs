@@ -26,7 +26,10 @@ pub struct Event {
     pub voids: Option<u8>,
 }
 
-/// csat (mean), complaints per unit (ratio, first per case), count.
+/// Definitions of [`plan`].
+pub const KPIS: [&str; 5] = ["csat", "complaint_rate", "responses", "median", "customers"];
+
+/// csat (mean), complaints per unit (ratio, first per case), count, median, distinct count.
 pub fn plan(groups_max: usize) -> Plan {
     plan_with(groups_max, Kept::FIRST)
 }
@@ -57,12 +60,14 @@ pub fn plan_with(groups_max: usize, of_case: Kept) -> Plan {
             Window { name: "day".into(), span: WindowSpan::Calendar { unit: CalendarUnit::Day, zone } },
             Window { name: "all".into(), span: WindowSpan::All },
         ],
-        measures: 3,
+        measures: 4,
         kept: BTreeMap::from([(1, of_case)]),
         definitions: vec![
             definition("csat", Metric::Mean(0)),
             definition("complaint_rate", Metric::Ratio { numerator: 1, denominator: 2, per: 1 }),
             definition("responses", Metric::Count(0)),
+            definition("median", Metric::Quantile { measure: 0, millionths: 500_000 }),
+            definition("customers", Metric::Distinct(3)),
         ],
     }
 }
@@ -76,7 +81,9 @@ pub fn batch(events: &[Event]) -> Batch {
         value,
         weight,
         key,
+        distinct: None,
     };
+    let customers = events.iter().map(|e| customer(e).map(u128::from)).collect();
     let one = |_: &Event| Some(1_000_000);
     Batch {
         event_time: events.iter().map(|e| e.time).collect(),
@@ -87,8 +94,17 @@ pub fn batch(events: &[Event]) -> Batch {
             measure(numbers(&|e| e.score), numbers(&|e| Some(e.weight)), None),
             measure(numbers(&|_| Some(10_000)), numbers(&one), Some(texts(&|e| e.case.map(|c| c.to_string())))),
             measure(numbers(&|e| e.units), numbers(&one), None),
+            MeasureInput {
+                distinct: Some(customers),
+                ..measure(numbers(&|e| customer(e).map(i64::from)), numbers(&|e| Some(e.weight)), None)
+            },
         ],
     }
+}
+
+/// Few, so that many events share one; some have none.
+pub fn customer(event: &Event) -> Option<u8> {
+    (event.id != 13).then_some(event.id % 5)
 }
 
 pub fn arrival(event: &Event) -> Arrival {
@@ -282,12 +298,12 @@ impl Scorer {
     }
 
     pub fn advance(&mut self, watermark: i64) -> Vec<KpiRow> {
-        self.rows(&[Frontier::at(watermark); 3])
+        self.rows(&[Frontier::at(watermark); KPIS.len()])
     }
 
     /// Published rows as the text of their key and figures; the last revision of each stays.
     pub fn publish(&mut self, watermark: i64, table: &mut BTreeMap<String, String>) {
-        self.publish_each(&[Frontier::at(watermark); 3], table);
+        self.publish_each(&[Frontier::at(watermark); KPIS.len()], table);
     }
 
     pub fn publish_each(&mut self, frontiers: &[Frontier], table: &mut BTreeMap<String, String>) {

@@ -38,12 +38,13 @@ fn days_max(unit: CalendarUnit) -> i64 {
 }
 
 /// What enters and, for a rolling window, leaves at each end.
-pub(super) fn changes(span: &WindowSpan, listed: &str) -> String {
-    let columns = COLUMNS.map(|(name, ..)| name).join(", ");
+pub(super) fn changes(span: &WindowSpan, listed: &str, counted: bool) -> String {
+    let (item, item_gone) = if counted { (", item, held", ", item, -held AS held") } else { ("", "") };
+    let columns = COLUMNS.map(|(name, ..)| name).join(", ") + item;
     let enter = format!("  SELECT {listed}{} AS window_end, {columns} FROM measured", enter_end(span, "event_time"));
     match span {
         WindowSpan::Rolling { length, .. } => {
-            let negated = COLUMNS.map(|(c, ..)| format!("-{c} AS {c}")).join(", ");
+            let negated = COLUMNS.map(|(c, ..)| format!("-{c} AS {c}")).join(", ") + item_gone;
             let leave = format!("{} + {length}", enter_end(span, "event_time"));
             format!("{enter}\n  UNION ALL\n  SELECT {listed}{leave} AS window_end, {negated} FROM measured")
         }

@@ -3,6 +3,7 @@
 use satisflow_catalog::Measure;
 use satisflow_kpi::{Definition, Kept, Metric, WindowSpan};
 
+use super::counted::Counted;
 use super::ends::{changes, enter_end};
 use super::{Audit, Ends, Published, Series};
 
@@ -23,6 +24,7 @@ impl Audit {
         let group: Vec<String> = names.iter().map(|name| format!("coalesce(e.{name}, p.{name})")).collect();
         let group = if group.is_empty() { "'total'".to_owned() } else { group.join(" || ' / ' || ") };
         let [n, numerator, denominator] = fraction(definition.metric);
+        let counted = Counted::of(definition.metric);
         format!(
             "\
 WITH measured AS (
@@ -33,11 +35,11 @@ WITH measured AS (
   SELECT {listed}window_end,
 {sums}
   FROM changes GROUP BY {listed}window_end
-), running AS (
+), {sums_name} AS (
   SELECT {listed}window_end,
 {running}
   FROM totals
-), expected AS (
+), {told}expected AS (
   SELECT {listed}window_end, {n} AS n, {numerator} AS numerator, {denominator} AS denominator,
          w, wx, ww, wwx, wwxx
   FROM {limited}
@@ -68,13 +70,21 @@ SELECT {group} AS group_text,
                  abs(CAST(p.value AS DECIMAL(50,12)) * CAST(e.denominator AS DECIMAL(50,10))
                      - {numerator_times_per})
                  > abs(CAST(e.denominator AS DECIMAL(50,10)) * CAST('0.0000000000005' AS DECIMAL(20,13))) THEN 'value'
+            WHEN e.denominator <> 0 AND
+                 abs(CAST(p.value AS DECIMAL(50,12)) * CAST(e.denominator AS DECIMAL(50,10))
+                     - {numerator_times_per})
+                 = abs(CAST(e.denominator AS DECIMAL(50,10)) * CAST('0.0000000000005' AS DECIMAL(20,13)))
+                 AND right(CAST(p.value AS VARCHAR), 1) IN ('1', '3', '5', '7', '9')
+            THEN 'value: half is rounded to even'
             ELSE '' END AS what,
        coalesce(CAST(e.n AS VARCHAR) || ' ' || CAST(e.w AS VARCHAR) || ' ' || CAST(e.numerator AS VARCHAR) || ' ' || CAST(e.denominator AS VARCHAR), '') AS expected,
        coalesce(CAST(p.n AS VARCHAR) || ' ' || CAST(p.sum_w AS VARCHAR) || ' ' || CAST(p.numerator AS VARCHAR) || ' ' || CAST(p.denominator AS VARCHAR), '') AS published
 FROM expected e FULL OUTER JOIN current p ON e.window_end = p.window_end{same}",
             numerator_times_per = times_per(definition.metric),
             measured = self.measured(definition.metric, set),
-            changes = changes(&window.span, &listed),
+            changes = changes(&window.span, &listed, counted.is_some()),
+            sums_name = if counted.is_some() { "sums" } else { "running" },
+            told = counted.map(|counted| counted.running(&window.span, &names)).unwrap_or_default(),
             sums = lines(|c| format!("         sum({c}) AS {c}")),
             running = lines(|c| format!("         {}", running(&window.span, &names, c))),
             limited = if names.is_empty() || !may_exceed { "running".to_owned() } else { limited(&window.span, &names) },
@@ -90,17 +100,17 @@ FROM expected e FULL OUTER JOIN current p ON e.window_end = p.window_end{same}",
     }
 
     fn measured(&self, metric: Metric, set: &[usize]) -> String {
-        let numerator = self.measure(&self.catalog.measures[metric.measure()], set, false);
+        let numerator = self.measure(&self.catalog.measures[metric.measure()], set, false, Counted::of(metric));
         match metric.base_measure() {
             None => numerator,
             Some(base) => {
-                format!("{numerator}\n  UNION ALL\n{}", self.measure(&self.catalog.measures[base], set, true))
+                format!("{numerator}\n  UNION ALL\n{}", self.measure(&self.catalog.measures[base], set, true, None))
             }
         }
     }
 
     /// What each selected event adds; 0 where it only leaves a trace.
-    fn measure(&self, measure: &Measure, set: &[usize], base: bool) -> String {
+    fn measure(&self, measure: &Measure, set: &[usize], base: bool, counted: Option<Counted>) -> String {
         let dimensions: String = set.iter().map(|d| format!("{}, ", self.dimension(*d))).collect();
         let names: String = set.iter().map(|d| format!("{}, ", quoted(&self.catalog.dimensions[*d].name))).collect();
         let (key, first) = match &measure.keyed {
@@ -108,6 +118,7 @@ FROM expected e FULL OUTER JOIN current p ON e.window_end = p.window_end{same}",
             Some(by) => (format!("CAST({} AS VARCHAR)", by.key), format!("counting AND {}", kept(by.kept))),
         };
         let keyed = if measure.keyed.is_some() { " AND k IS NOT NULL" } else { "" };
+        let distinct = measure.distinct.as_ref().map(|key| format!(" AND ({key}) IS NOT NULL")).unwrap_or_default();
         let columns = COLUMNS.map(|(name, kind, of_base)| {
             let counts = if of_base == base { "c" } else { "false" };
             let value = match name {
@@ -118,16 +129,18 @@ FROM expected e FULL OUTER JOIN current p ON e.window_end = p.window_end{same}",
             format!("CASE WHEN {counts} THEN {value} ELSE CAST(0 AS {kind}) END AS {name}")
         });
         format!(
-            "  SELECT {names}event_time, {columns}
+            "  SELECT {names}event_time, {columns}{entry}
   FROM (SELECT *, {first} AS c
         FROM (SELECT *, CAST(w * x AS DECIMAL(60,10)) AS wx, CAST(w * w AS DECIMAL(50,12)) AS ww,
                      CAST(CAST(w * w AS DECIMAL(40,12)) * x AS DECIMAL(70,16)) AS wwx,
                      CAST(CAST(w * w AS DECIMAL(40,12)) * CAST(x * x AS DECIMAL(36,8)) AS DECIMAL(76,20)) AS wwxx
               FROM (SELECT {dimensions}event_time, {id} AS event_id, source, counting, {key} AS k,
-                           CAST(({weight}) AS DECIMAL(18,6)) AS w, CAST(({value}) AS DECIMAL(18,4)) AS x
-                    FROM {rows} WHERE {filter}) AS r
+                           CAST(({weight}) AS DECIMAL(18,6)) AS w, CAST(({value}) AS DECIMAL(18,4)) AS x{counted}
+                    FROM {rows} WHERE ({filter}){distinct}) AS r
               WHERE w IS NOT NULL AND x IS NOT NULL{keyed}) AS m) AS f",
             columns = columns.join(", "),
+            entry = counted.map_or("", Counted::entry),
+            counted = counted.map(|counted| counted.key(measure)).unwrap_or_default(),
             weight = measure.weight,
             value = measure.value,
             filter = measure.filter,
@@ -206,6 +219,12 @@ fn fraction(metric: Metric) -> [&'static str; 3] {
         Metric::Ratio { .. } => ["base_n", wx, "CAST(base AS DECIMAL(76,10))"],
         Metric::Count(_) => ["n", "CAST(n AS DECIMAL(76,10))", one],
         Metric::Sum(_) => ["n", wx, one],
+        Metric::Distinct(_) => ["n", "CAST(told AS DECIMAL(76,10))", one],
+        Metric::Quantile { .. } => [
+            "n",
+            "coalesce(CAST(told AS DECIMAL(76,10)), CAST(0 AS DECIMAL(76,10)))",
+            "CASE WHEN told IS NULL THEN CAST(0 AS DECIMAL(76,10)) ELSE CAST(1 AS DECIMAL(76,10)) END",
+        ],
     }
 }
 

@@ -1,0 +1,43 @@
+"""Golden numbers of interviews."""
+
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+sys.path.append(str(Path(__file__).parent.parent))
+from exact_rows import DAY, Calendar, Measure, Rolling, main, moment_of, one
+
+
+def seconds(event):
+    """Whole seconds; None without both times, or if it ended before it began."""
+    if event["kind"] != "survey_response" or "started_at" not in event or "submitted_at" not in event:
+        return None
+    took = (moment_of(event["submitted_at"]) - moment_of(event["started_at"])) / (DAY / 86400)
+    return int(took) if took >= 0 else None
+
+
+def where(condition):
+    return Measure(lambda event: None if seconds(event) is None else int(condition(seconds(event))), one)
+
+
+def keys(field):
+    answered = lambda event: 1 if event["kind"] == "survey_response" else None
+    return ("distinct", Measure(answered, one, distinct=lambda event: event.get(field)))
+
+
+duration = Measure(seconds, one)
+main(
+    dimensions=["department", "interviewer"],
+    windows={"7d": Rolling(7 * DAY, DAY), "week": Calendar("week"), "month": Calendar(1)},
+    series=[
+        ([[], ["department"], ["department", "interviewer"]], {
+            "interview_median_seconds": ("quantile", duration, None, 1, Fraction(1, 2)),
+            "interview_p90_seconds": ("quantile", duration, None, 1, Fraction(9, 10)),
+            "long_interview_share": ("share", where(lambda took: took > 240)),
+            "short_interview_share": ("share", where(lambda took: took < 20)),
+            "customers_reached": keys("customer"),
+        }),
+        ([[], ["department"]], {"interviewers_working": keys("interviewer")}),
+    ],
+)

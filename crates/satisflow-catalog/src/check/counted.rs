@@ -1,0 +1,40 @@
+//! Aggregates that count each value or key by itself: distinct counts and quantiles.
+
+use satisflow_kpi::Metric;
+
+use super::Checker;
+use crate::raw::{RawMeasure, RawQuantile};
+use crate::resolved::Measure;
+
+/// Decimals of a quantile's share, as the engine takes it.
+const SHARE_DECIMALS: usize = 6;
+const WHOLE: i64 = 1_000_000;
+
+/// Refuses a measure of which some events of a key count while its keys are counted.
+pub(super) fn keyed_and_distinct(pointer: &str, measure: &RawMeasure, checker: &mut Checker<'_>) {
+    let keyed = measure.first_per.is_some() || measure.last_per.is_some();
+    if measure.distinct.is_some() && keyed {
+        let message = "a measure has `distinct`, or `first_per` or `last_per`, not both".to_owned();
+        checker.problem(&format!("{pointer}/distinct"), message, "make two measures of it");
+    }
+}
+
+/// The distinct count of a measure that says what is counted.
+pub(super) fn distinct(measures: &[Measure], found: usize, pointer: &str, checker: &mut Checker<'_>) -> Metric {
+    if measures[found].distinct.is_none() {
+        let message = format!("measure `{}` does not say what is counted", measures[found].name);
+        checker.problem(&format!("{pointer}/distinct"), message, "give the measure `distinct: customer`, for example");
+    }
+    Metric::Distinct(found)
+}
+
+/// The quantile of a measure.
+pub(super) fn quantile(raw: &RawQuantile, measure: usize, pointer: &str, checker: &mut Checker<'_>) -> Option<Metric> {
+    let share = raw.at.scaled(SHARE_DECIMALS).filter(|share| (1..WHOLE).contains(share));
+    if share.is_none() {
+        let message = "a quantile's share is above 0 and below 1, of at most 6 decimals".to_owned();
+        checker.problem(&format!("{pointer}/quantile/at"), message, "0.5 is the median");
+    }
+    let millionths = u32::try_from(share?).ok()?;
+    Some(Metric::Quantile { measure, millionths })
+}
