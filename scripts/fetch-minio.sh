@@ -5,11 +5,11 @@ version=v0.0.0-20260212201848-7aac2a2c5b7c
 target="${CARGO_TARGET_DIR:-target}"
 folder="$target/minio-$version"
 if [ ! -x "$folder/minio" ]; then
-  command -v go > /dev/null || { echo "fetch-minio: Go is missing; 'make setup' installs it" >&2; exit 1; }
+  go=$("$(dirname "$0")/fetch-go.sh")
   mkdir -p "$folder"
   folder=$(cd "$folder" && pwd)
   # Into a folder beside first: a build that was broken off leaves nothing that looks whole.
-  GOBIN="$folder/unfinished" GOTOOLCHAIN=auto go install "github.com/minio/minio@$version" >&2
+  GOBIN="$folder/unfinished" GOTOOLCHAIN=auto "$go" install "github.com/minio/minio@$version" >&2
   mv "$folder/unfinished/minio" "$folder/minio"
 fi
 cd "$folder" && echo "$PWD/minio"

@@ -18,8 +18,12 @@ if [ "${1:-}" != build ]; then
   need openssl openssl
   need promtool prometheus
   need prometheus-alertmanager prometheus-alertmanager
-  need go golang-go
   need systemd-analyze systemd
+  need curl curl
+  need kcat kcat
+  need kill procps
+  python3 -c 'import ensurepip' 2> /dev/null || missing+=(python3-venv)
+  python3 -m pip --version > /dev/null 2>&1 || missing+=(python3-pip)
 fi
 pkg-config --exists openssl 2> /dev/null || missing+=(libssl-dev)
 [ -f /usr/include/zlib.h ] || missing+=(zlib1g-dev)
