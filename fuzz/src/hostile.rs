@@ -202,9 +202,14 @@ impl Hostile {
         match self.random.random_range(0..40) {
             0..13 => "[".repeat(self.random.random_range(1000..100_000)),
             13..26 => self.event("4", &time, &format!(",\"text\":\"{}\"", "好".repeat(20_000))),
-            26..39 => {
+            26..38 => {
                 let entries: Vec<String> = (0..1001).map(|n| format!("\"k{n}\":{n}")).collect();
                 self.event("4", &time, &format!(",\"answers\":{{{}}}", entries.join(",")))
+            }
+            // As many names as a record holds: a check that compares each pair of them takes minutes.
+            38 => {
+                let members: Vec<String> = (0..90_000).map(|n| format!("\"k{n}\":1")).collect();
+                self.event("4", &time, &format!(",{}", members.join(",")))
             }
             _ => self.event("4", &time, &format!(",\"text\":\"{}\"", "x".repeat(1 << 20))),
         }

@@ -17,11 +17,70 @@ fn three_mistakes_are_three_problems() {
     std::fs::write(place.path().join("satisflow.yaml"), text).unwrap();
     let done = place.program.run(&["check"]).unwrap();
     assert_eq!(done.code, 1);
-    assert!(
-        done.err.contains("satisflow.yaml:2:") && done.err.contains("did you mean `flush_interval_ms`"),
-        "{}",
-        done.err
-    );
+    for (line, hint) in
+        [(2, "did you mean `flush_interval_ms`"), (3, "such as `/order/id`"), (4, "listen on 127.0.0.1")]
+    {
+        let told = |text: &&str| text.starts_with(&format!("satisflow.yaml:{line}:")) && text.contains(hint);
+        assert!(done.err.lines().any(|text| told(&text)), "{line} {hint}: {}", done.err);
+    }
+    assert!(done.err.ends_with("\n3 problems\n"), "{}", done.err);
+}
+
+/// A mistake in each of two files is two problems, and each says what to do.
+#[test]
+fn the_catalog_is_checked_although_the_configuration_does_not_hold() {
+    let place = offline("");
+    std::fs::write(place.path().join("catalog.yaml"), "version: 1\nmeasures: { m: {} }\nmetrics: { k: { sum: n } }\n")
+        .unwrap();
+    let text = "version: 1\nlake: { url: lake }\nsources: [{ topic: a }]\ncatalog: catalog.yaml\ntimes: data\n";
+    std::fs::write(place.path().join("satisflow.yaml"), text).unwrap();
+    let done = place.program.run(&["check"]).unwrap();
+    let lines: Vec<&str> = done.err.lines().collect();
+    let [catalog, config, "2 problems"] = lines[..] else { panic!("{}", done.err) };
+    assert!(catalog.starts_with("catalog.yaml:3:") && catalog.contains("(the measures are m)"), "{catalog}");
+    assert!(config.starts_with("satisflow.yaml:5:") && config.contains("did you mean `time`"), "{config}");
+    let absent = place.program.run(&["check", "--config", "nothing.yaml"]).unwrap();
+    assert!(absent.code == 1 && absent.err.contains("(is the path right?"), "{}", absent.err);
+}
+
+/// Files of one name are one topic, and another file of that name is no more of it.
+#[test]
+fn a_file_of_other_events_under_a_name_that_was_replayed_is_refused_and_not_skipped() {
+    let place = offline("time: data");
+    let event =
+        |id: &str| format!("{{\"event_id\":\"{id}\",\"kind\":\"sale\",\"event_time\":\"2026-05-01T00:00:00Z\"}}\n");
+    for folder in ["a", "b"] {
+        std::fs::create_dir(place.path().join(folder)).unwrap();
+        std::fs::write(place.path().join(folder).join("e.jsonl"), event(folder)).unwrap();
+    }
+    let both = place.program.run(&["--log", "error", "replay", "a/e.jsonl", "b/e.jsonl"]).unwrap();
+    assert!(both.code == 1 && both.err.contains("b/e.jsonl: line 1 is not the record"), "{}", both.err);
+    let again = place.program.run(&["--log", "error", "replay", "a/e.jsonl"]).unwrap();
+    assert!(again.code == 0 && again.err.starts_with("0 records taken, 1 taken before"), "{}", again.err);
+    std::fs::write(place.path().join("a/e.jsonl"), event("a") + &event("more")).unwrap();
+    let grown = place.program.run(&["--log", "error", "replay", "a/e.jsonl"]).unwrap();
+    assert!(grown.code == 0 && grown.err.starts_with("1 records taken, 1 taken before"), "{}", grown.err);
+    std::fs::write(place.path().join("a/e.jsonl"), event("a")).unwrap();
+    let shorter = place.program.run(&["--log", "error", "replay", "a/e.jsonl"]).unwrap();
+    assert!(shorter.code == 1 && shorter.err.contains("it has 1 lines, and 2 of it were taken"), "{}", shorter.err);
+    assert_eq!(place.number("select count(*) from events"), Some(2));
+}
+
+/// A file has the mapping of a source, and of several somebody has to say which.
+#[test]
+fn of_several_sources_the_mapping_of_a_file_has_to_be_named() {
+    let place = offline("time: data");
+    let mapped = "{ topic: z, mapping: { event_id: /no, event_time: /at, kind: { const: sale } } }";
+    let text = format!("version: 1\nlake: {{ url: lake }}\ntime: data\nsources: [{{ topic: a }}, {mapped}]\n");
+    std::fs::write(place.path().join("satisflow.yaml"), text).unwrap();
+    std::fs::write(place.path().join("e.jsonl"), "{\"no\":\"7\",\"at\":\"2026-05-01T00:00:00Z\"}\n").unwrap();
+    let silent = place.program.run(&["--log", "error", "replay", "e.jsonl"]).unwrap();
+    assert!(silent.code == 1 && silent.err.contains("say `--source TOPIC`"), "{}", silent.err);
+    let unknown = place.program.run(&["--log", "error", "replay", "--source", "y", "e.jsonl"]).unwrap();
+    assert!(unknown.code == 1 && unknown.err.contains("has the sources a, z"), "{}", unknown.err);
+    let done = place.program.run(&["--log", "error", "replay", "--source", "z", "e.jsonl"]).unwrap();
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert_eq!(place.number("select count(*) from events where event_id = '7'"), Some(1));
 }
 
 #[test]

@@ -137,7 +137,12 @@ pub fn resident_bytes(process: u32) -> u64 {
 fn a_broker_that_is_down_at_the_start_is_told_and_the_service_stops_when_asked() {
     let place = Place::with("down", "127.0.0.1:1", "");
     let mut running = place.program.start("run", &["run"]).unwrap();
-    wait_for("the broker is named", LIMIT, || running.log().contains("127.0.0.1:1").then_some(())).unwrap();
+    wait_for("the broker is named", LIMIT, || running.log().contains("Kafka at 127.0.0.1:1").then_some(())).unwrap();
+    // The client finds out some twenty times a second; an operator reads it every ten seconds.
+    let told = || running.log().matches("trying again").count();
+    wait_for("it is told again", LIMIT, || (told() >= 5).then_some(())).unwrap();
+    let lines = running.log().lines().filter(|line| line.contains("WARN") || line.contains("ERROR")).count();
+    assert!(lines <= 8, "{lines} lines: {}", running.log());
     running.signal("TERM").unwrap();
     assert_eq!(running.wait(LIMIT).unwrap(), 0, "{}", running.log());
 }

@@ -426,7 +426,7 @@ impl Resolver<'_> {
                 let scaled = score.scaled(4);
                 if scaled.is_none() {
                     let message = format!("the score of `{label}` is not a number of at most 4 decimals");
-                    self.problem(&format!("{at}/labels/{}", escape(label)), message, "");
+                    self.problem(&format!("{at}/labels/{}", escape(label)), message, "such as 3 or 2.5");
                 }
                 (label.trim().to_owned(), scaled.unwrap_or(0))
             };

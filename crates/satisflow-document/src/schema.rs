@@ -143,7 +143,7 @@ impl Findings<'_> {
             ValidationErrorKind::AdditionalProperties { unexpected } => self.unknown(&at, unexpected, error),
             ValidationErrorKind::Required { property } => {
                 let name = property.as_str().unwrap_or_default();
-                self.problem(&at, format!("the field `{name}` is missing"), None);
+                self.problem(&at, format!("the field `{name}` is missing"), Some(format!("add `{name}: ...` here")));
             }
             ValidationErrorKind::Enum { options } => {
                 let known = options.as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -151,7 +151,7 @@ impl Findings<'_> {
             }
             ValidationErrorKind::Type { kind } => {
                 let message = format!("{} is not {}", shown(self.schema, error), wanted(kind));
-                self.unfit(&at, message, None);
+                self.unfit(&at, message, way_out(kind).map(str::to_owned));
             }
             ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
                 self.any_of(&at, error, context);
@@ -230,6 +230,21 @@ fn wanted(kind: &TypeKind) -> String {
             let names: Vec<String> = many.iter().map(|one| name(one.to_string())).filter(|n| n != "null").collect();
             names.join(" or ")
         }
+    }
+}
+
+/// How what is wanted is written; `None` where saying what is wanted says it.
+fn way_out(kind: &TypeKind) -> Option<&'static str> {
+    match kind {
+        TypeKind::Single(one) => match one.to_string().as_str() {
+            "string" => Some("put it in quotes"),
+            "array" => Some("write `[a, b]`, or a line with `- ` for each"),
+            "object" => Some("write `{ field: value }`, or a line for each field"),
+            "integer" => Some("such as 1000"),
+            "number" => Some("such as 0.5"),
+            _ => None,
+        },
+        TypeKind::Multiple(_) => None,
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::config::RDKafkaLogLevel;
@@ -19,7 +19,7 @@ use crate::batch::PolledBatch;
 use crate::config::{ANSWER_TIMEOUT, OnLostOffsets};
 use crate::lost::{self, Partition};
 use crate::same::{self, Found};
-use crate::source::{PositionSource, SourceEvent};
+use crate::source::{PositionSource, REPEAT_WARNING, SourceEvent};
 
 /// Where a partition stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +34,30 @@ pub struct PartitionProgress {
     pub end: i64,
     /// Whether the position is the end.
     pub at_end: bool,
+}
+
+/// Why a partition can't be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// The broker or the lake did not answer; later they may.
+    Passing(String),
+    /// What an operator has to decide.
+    Lasting(String),
+}
+
+/// Errors of the client that were told, and when.
+#[derive(Debug, Default)]
+struct Told(BTreeMap<String, Instant>);
+
+impl Told {
+    /// Whether an error is to be told now: the client repeats itself many times a second.
+    fn is_news(&mut self, error: &str, now: Instant) -> bool {
+        let due = self.0.get(error).is_none_or(|at| now.duration_since(*at) >= REPEAT_WARNING);
+        if due {
+            self.0.insert(error.to_owned(), now);
+        }
+        due
+    }
 }
 
 pub(crate) struct SourceContext {
@@ -54,9 +78,53 @@ pub(crate) struct SourceContext {
     pub(crate) assignments: AtomicUsize,
     /// Whether this is no member of the group, as of the client's latest statistics.
     pub(crate) outside: AtomicBool,
+    /// Assigned partitions whose start could not be told yet.
+    unread: Mutex<Vec<Partition>>,
+    told: Mutex<Told>,
+}
+
+/// What the callbacks need of the service.
+pub(crate) struct Parts {
+    pub(crate) positions: Arc<dyn PositionSource>,
+    pub(crate) probe: BaseConsumer,
+    pub(crate) sender: Sender<SourceEvent>,
+    pub(crate) gauge: Arc<AtomicUsize>,
+    pub(crate) on_lost: OnLostOffsets,
+    pub(crate) revoke_timeout: Duration,
 }
 
 impl SourceContext {
+    pub(crate) fn new(parts: Parts) -> SourceContext {
+        let Parts { positions, probe, sender, gauge, on_lost, revoke_timeout } = parts;
+        SourceContext {
+            positions,
+            probe,
+            sender,
+            gathering: Mutex::new(PolledBatch::new(Arc::clone(&gauge))),
+            gauge,
+            on_lost,
+            revoke_timeout,
+            starts: Mutex::default(),
+            stalled: Mutex::default(),
+            assignments: AtomicUsize::new(0),
+            outside: AtomicBool::new(false),
+            unread: Mutex::default(),
+            told: Mutex::default(),
+        }
+    }
+
+    /// Partitions that are to be tried again; forgets them.
+    pub(crate) fn take_unread(&self) -> Vec<Partition> {
+        std::mem::take(&mut *self.unread.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Leaves a partition unread for now. It counts as assigned, so that it is not taken for idle.
+    fn leave_unread(&self, key: Partition, message: &str) {
+        tracing::warn!("{message}; trying again");
+        self.starts().insert(key.clone(), None);
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner).push(key);
+    }
+
     pub(crate) fn starts(&self) -> MutexGuard<'_, BTreeMap<Partition, Option<i64>>> {
         self.starts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -92,7 +160,8 @@ impl SourceContext {
                     self.begin(&mut start, &key, from);
                     assigned.push(key);
                 }
-                Err(message) => self.send(SourceEvent::Failed(message)),
+                Err(Trouble::Passing(message)) => self.leave_unread(key, &message),
+                Err(Trouble::Lasting(message)) => self.send(SourceEvent::Failed(message)),
             }
         }
         if let Err(error) = consumer.incremental_assign(&start) {
@@ -103,11 +172,11 @@ impl SourceContext {
     }
 
     /// Reads a partition that is assigned from the lake's position again.
-    pub(crate) fn assign_again(&self, consumer: &BaseConsumer<Self>, key: &Partition) -> Result<(), String> {
+    pub(crate) fn assign_again(&self, consumer: &BaseConsumer<Self>, key: &Partition) -> Result<(), Trouble> {
         let (from, gap) = self.start(consumer, key)?;
         // What was read before it comes before it.
         self.hand_over();
-        lost::assign_again(consumer, key, from).map_err(|error| error.to_string())?;
+        lost::assign_again(consumer, key, from).map_err(|error| Trouble::Passing(error.to_string()))?;
         self.send(SourceEvent::Assigned(vec![key.clone()]));
         gap.into_iter().for_each(|gap| self.send(gap));
         Ok(())
@@ -126,13 +195,14 @@ impl SourceContext {
         &self,
         consumer: &BaseConsumer<Self>,
         key: &Partition,
-    ) -> Result<(Option<i64>, Option<SourceEvent>), String> {
+    ) -> Result<(Option<i64>, Option<SourceEvent>), Trouble> {
         let (topic, partition) = (key.0.as_str(), key.1);
-        let Some(position) = self.positions.position(topic, partition)? else { return Ok((None, None)) };
-        let ends = consumer
-            .fetch_watermarks(topic, partition, ANSWER_TIMEOUT)
-            .map_err(|error| format!("the ends of partition {partition} of topic {topic} can't be read: {error}"))?;
-        let (from, gap) = lost::go_on(self.on_lost, key, position, ends)?;
+        let position = self.positions.position(topic, partition).map_err(|e| lakes_position(key, &e))?;
+        let Some(position) = position else { return Ok((None, None)) };
+        let ends = consumer.fetch_watermarks(topic, partition, ANSWER_TIMEOUT).map_err(|error| {
+            Trouble::Passing(format!("the ends of partition {partition} of topic {topic} can't be read: {error}"))
+        })?;
+        let (from, gap) = lost::go_on(self.on_lost, key, position, ends).map_err(Trouble::Lasting)?;
         self.is_still_the_same(key, position, ends.0)?;
         Ok((Some(from), gap))
     }
@@ -141,15 +211,15 @@ impl SourceContext {
     /// is at `low`, has in its place.
     ///
     /// # Errors
-    /// A message for the operator when it is another record.
-    pub(crate) fn is_still_the_same(&self, key: &Partition, position: i64, low: i64) -> Result<(), String> {
-        let Some(last) = self.positions.last_record(&key.0, key.1, position)?.filter(|last| last.offset >= low) else {
-            return Ok(());
-        };
+    /// [`Trouble::Lasting`] when it is another record.
+    pub(crate) fn is_still_the_same(&self, key: &Partition, position: i64, low: i64) -> Result<(), Trouble> {
+        let last = self.positions.last_record(&key.0, key.1, position).map_err(|e| lakes_position(key, &e))?;
+        let Some(last) = last.filter(|last| last.offset >= low) else { return Ok(()) };
         let found = same::compare(&self.probe, key, last);
-        match found.map_err(|e| format!("partition {} of topic {} can't be read: {e}", key.1, key.0))? {
+        let unreadable = |e| Trouble::Passing(format!("partition {} of topic {} can't be read: {e}", key.1, key.0));
+        match found.map_err(unreadable)? {
             Found::Same => Ok(()),
-            Found::Other(now_ms) => Err(same::is_another(key, last, now_ms)),
+            Found::Other(now_ms) => Err(Trouble::Lasting(same::is_another(key, last, now_ms))),
             Found::Nothing => {
                 tracing::warn!(
                     topic = key.0,
@@ -178,6 +248,10 @@ impl SourceContext {
             let _ = consumer.unassign();
         }
     }
+}
+
+fn lakes_position((topic, partition): &Partition, error: &str) -> Trouble {
+    Trouble::Passing(format!("the lake does not say where partition {partition} of topic {topic} stands: {error}"))
 }
 
 /// Gives back what is held of a list. librdkafka refuses the whole list for one
@@ -218,14 +292,18 @@ fn advice(error: &ClientError) -> &'static str {
         Some(RDKafkaErrorCode::SSL) => {
             "no TLS connection to Kafka: check `ssl.*` and `security.protocol` in `kafka.properties`; trying again"
         }
-        _ => "Kafka",
+        _ => "Kafka is in trouble; trying again",
     }
 }
 
 impl ClientContext for SourceContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         // Offsets committed to Kafka are hints for lag tools, and refused at every rebalance.
-        let level = if facility == "COMMITFAIL" { RDKafkaLogLevel::Debug } else { level };
+        // A broker that is away is told by `error`, and the client tries again by itself.
+        let level = match facility {
+            "COMMITFAIL" | "FAIL" => RDKafkaLogLevel::Debug,
+            _ => level,
+        };
         DefaultClientContext.log(level, facility, message);
     }
 
@@ -258,7 +336,10 @@ impl ClientContext for SourceContext {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
             return;
         }
-        tracing::warn!(%error, reason, "{}", advice(&error));
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_news(&error.to_string(), Instant::now()) {
+            tracing::warn!(%error, reason, "{}", advice(&error));
+        }
     }
 }
 

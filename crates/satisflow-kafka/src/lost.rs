@@ -12,7 +12,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use crate::config::{ANSWER_TIMEOUT, OnLostOffsets};
-use crate::context::SourceContext;
+use crate::context::{SourceContext, Trouble};
 use crate::source::SourceEvent;
 
 /// Topic and partition.
@@ -117,10 +117,14 @@ impl Lost {
             let Some(position) = read_to(consumer, &key)?.max(start) else { continue };
             let (low, _) =
                 consumer.fetch_watermarks(&key.0, key.1, ANSWER_TIMEOUT).map_err(|error| error.to_string())?;
-            if let Err(message) = context.is_still_the_same(&key, position, low) {
-                context.send(SourceEvent::Failed(message));
-                self.doubt = None;
-                return Ok(());
+            match context.is_still_the_same(&key, position, low) {
+                Ok(()) => {}
+                Err(Trouble::Passing(message)) => return Err(message),
+                Err(Trouble::Lasting(message)) => {
+                    context.send(SourceEvent::Failed(message));
+                    self.doubt = None;
+                    return Ok(());
+                }
             }
         }
         Ok(())
@@ -145,9 +149,10 @@ impl Lost {
                     consumer.fetch_watermarks(&key.0, key.1, ANSWER_TIMEOUT).map_err(|error| error.to_string())?;
                 // What was read last may not be committed yet; the lake's own last record tells as much.
                 let known = context.is_still_the_same(key, position, ends.0);
-                match known.and_then(|()| go_on(context.on_lost, key, position, ends)) {
+                match known.and_then(|()| go_on(context.on_lost, key, position, ends).map_err(Trouble::Lasting)) {
                     Ok((from, gap)) => (Some(from), gap),
-                    Err(message) => {
+                    Err(Trouble::Passing(message)) => return Err(message),
+                    Err(Trouble::Lasting(message)) => {
                         context.send(SourceEvent::Failed(message));
                         return Ok(());
                     }
@@ -180,7 +185,10 @@ pub(crate) fn assign_again(
 ) -> Result<(), rdkafka::error::KafkaError> {
     let mut list = TopicPartitionList::new();
     list.add_partition(&key.0, key.1);
-    consumer.incremental_unassign(&list)?;
+    // One whose start could not be told was not begun.
+    if consumer.assignment()?.find_partition(&key.0, key.1).is_some() {
+        consumer.incremental_unassign(&list)?;
+    }
     let mut list = TopicPartitionList::new();
     consumer.context().begin(&mut list, key, from);
     consumer.incremental_assign(&list)

@@ -98,12 +98,17 @@ impl Producer {
     }
 }
 
-/// Creates a topic unless it is there.
+/// Creates a topic unless it is there. `properties` are settings of the client.
 ///
 /// # Errors
 /// When the broker refuses.
-pub async fn ensure_topic(brokers: &str, topic: &str, partitions: i32) -> Result<(), KafkaError> {
-    let admin: AdminClient<DefaultClientContext> = config::client(brokers, &BTreeMap::new())?.create()?;
+pub async fn ensure_topic(
+    brokers: &str,
+    topic: &str,
+    partitions: i32,
+    properties: &BTreeMap<String, String>,
+) -> Result<(), KafkaError> {
+    let admin: AdminClient<DefaultClientContext> = config::client(brokers, properties)?.create()?;
     let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
     let options = AdminOptions::new().operation_timeout(Some(FLUSH_TIMEOUT)).request_timeout(Some(FLUSH_TIMEOUT));
     for result in admin.create_topics([&new], &options).await? {

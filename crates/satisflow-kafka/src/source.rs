@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::KafkaError;
 use crate::batch::PolledBatch;
 use crate::config::{self, KafkaConfig};
-use crate::context::{PartitionProgress, SourceContext};
+use crate::context::{PartitionProgress, Parts, SourceContext, Trouble};
 use crate::lost::{Lost, Partition};
 use crate::same::LastRecord;
 
@@ -28,7 +28,7 @@ const POLL: Duration = Duration::from_millis(50);
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Before a partition is read again: the group may take it away in the meantime.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
-const REPEAT_WARNING: Duration = Duration::from_secs(10);
+pub(crate) const REPEAT_WARNING: Duration = Duration::from_secs(10);
 
 /// Where partitions are to be read from.
 pub trait PositionSource: Send + Sync {
@@ -132,20 +132,14 @@ impl KafkaSource {
     ) -> Result<KafkaSource, KafkaError> {
         let (sender, events) = channel(EVENTS_MAX);
         let load = SourceLoad::default();
-        let gauge = Arc::clone(&load.held);
-        let context = SourceContext {
+        let context = SourceContext::new(Parts {
             positions,
             probe: config::probe(&config)?,
             sender: sender.clone(),
-            gathering: Mutex::new(PolledBatch::new(Arc::clone(&gauge))),
-            gauge: Arc::clone(&gauge),
+            gauge: Arc::clone(&load.held),
             on_lost: config.on_lost_offsets,
             revoke_timeout: config.revoke_timeout,
-            starts: Mutex::default(),
-            stalled: Mutex::default(),
-            assignments: AtomicUsize::new(0),
-            outside: AtomicBool::new(false),
-        };
+        });
         let consumer: BaseConsumer<SourceContext> = config::consumer(&config)?.create_with_context(context)?;
         let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics)?;
@@ -399,14 +393,21 @@ impl Poller {
     /// Partitions that are still this member's are read from the lake's position again.
     fn read_again(&mut self) {
         let now = Instant::now();
+        let unread = self.consumer.context().take_unread();
+        self.again.extend(unread.into_iter().map(|key| (key, now + READ_AGAIN_AFTER)));
         let due: Vec<Partition> = self.again.iter().filter(|(_, at)| **at <= now).map(|(key, _)| key.clone()).collect();
         for key in due {
             self.again.remove(&key);
-            if self.consumer.context().starts().contains_key(&key)
-                && let Err(error) = self.consumer.context().assign_again(&self.consumer, &key)
-            {
-                self.warn(&format!("partition {} of topic {} can't be read again: {error}", key.1, key.0));
-                self.again.insert(key, now + READ_AGAIN_AFTER);
+            if !self.consumer.context().starts().contains_key(&key) {
+                continue;
+            }
+            match self.consumer.context().assign_again(&self.consumer, &key) {
+                Ok(()) => {}
+                Err(Trouble::Passing(error)) => {
+                    self.warn(&format!("{error}; trying again"));
+                    self.again.insert(key, now + READ_AGAIN_AFTER);
+                }
+                Err(Trouble::Lasting(message)) => self.consumer.context().send(SourceEvent::Failed(message)),
             }
         }
     }

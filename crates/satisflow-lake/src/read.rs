@@ -158,6 +158,18 @@ impl Lake {
         Ok(all.max())
     }
 
+    /// `event_id` and `raw` of the record at a position, of whatever outcome; empty when there is none.
+    ///
+    /// # Errors
+    /// When files can't be read.
+    pub async fn record_at(&self, topic: &str, partition: i32, offset: i64) -> Result<Vec<RecordBatch>, LakeError> {
+        let table = self.records.refreshed().await?;
+        let here = col("topic").eq(lit(topic)).and(col("partition").eq(lit(partition)));
+        let rows = read(&table, "records", Some(here.and(col("offset").eq(lit(offset)))), &["event_id", "raw"]).await?;
+        let rows: Vec<RecordBatch> = rows.try_collect().await.map_err(LakeError::read("records"))?;
+        Ok(rows.into_iter().filter(|batch| batch.num_rows() > 0).collect())
+    }
+
     /// Rows of `kpis` in the newest state that meet a condition.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use ahash::AHashSet;
 use serde_json::value::RawValue;
 
 use crate::event::{Entries, Event, Value};
@@ -403,12 +404,16 @@ impl Decoder {
 
 /// A name that is there twice could mean either value.
 fn distinct(place: &str, members: &Members<'_>) -> Result<(), Reject> {
-    for (at, (key, _)) in members.0.iter().enumerate() {
-        if members.0[..at].iter().any(|(earlier, _)| earlier == key) {
-            return Err(Reject::field(Reason::MalformedJson, place, "a name is there twice"));
-        }
-    }
-    Ok(())
+    // Few names are compared faster than hashed; of many each pair would be.
+    const COMPARED_MAX: usize = 16;
+    let names = members.0.iter().map(|(key, _)| key);
+    let twice = if members.0.len() <= COMPARED_MAX {
+        names.enumerate().any(|(at, key)| members.0[..at].iter().any(|(earlier, _)| earlier == key))
+    } else {
+        let mut known = AHashSet::with_capacity(members.0.len());
+        !names.into_iter().all(|key| known.insert(key))
+    };
+    if twice { Err(Reject::field(Reason::MalformedJson, place, "a name is there twice")) } else { Ok(()) }
 }
 
 /// Sorts a map; of equal keys the last entry stays.

@@ -39,8 +39,6 @@ pub enum Reason {
     IdConflict,
     /// A record without a payload (a tombstone).
     NullPayload,
-    /// The event is older than what the lake keeps.
-    BeyondRetention,
     /// Kafka's retention removed records before they were read; the row stands
     /// for all of them.
     OffsetsLost,
@@ -67,7 +65,6 @@ impl Reason {
         Reason::TooManyEntries,
         Reason::IdConflict,
         Reason::NullPayload,
-        Reason::BeyondRetention,
         Reason::OffsetsLost,
     ];
 
@@ -92,7 +89,6 @@ impl Reason {
             Reason::TooManyEntries => "too_many_entries",
             Reason::IdConflict => "id_conflict",
             Reason::NullPayload => "null_payload",
-            Reason::BeyondRetention => "beyond_retention",
             Reason::OffsetsLost => "offsets_lost",
         }
     }

@@ -119,7 +119,7 @@ impl Collector {
 
     /// `None`: no source is configured, and nothing can be said of the record.
     fn decode<'a>(&self, record: &Record<'a>, now: Option<i64>) -> Decoded<'a> {
-        let decoder = self.decoders.get(record.topic).or_else(|| self.decoders.values().next())?;
+        let decoder = self.decoders.get(record.topic)?;
         Some(decoder.decode(record, now))
     }
 

@@ -44,6 +44,29 @@ pub enum PipelineError {
         /// Why.
         source: std::io::Error,
     },
+    /// A file is not what its name has stood for.
+    #[error(
+        "{path}: {what}. Files of one name are one topic, `{topic}`, that only grows: give a file of other \
+         events another name"
+    )]
+    AnotherFile {
+        /// The file.
+        path: String,
+        /// The topic of its name.
+        topic: String,
+        /// What shows it.
+        what: String,
+    },
+    /// A line of a file is too long for a record.
+    #[error("{path}: line {line} has more than {bytes_max} bytes: a line holds one JSON object")]
+    LineTooLong {
+        /// The file.
+        path: String,
+        /// The line, from 1.
+        line: i64,
+        /// Most bytes of a line.
+        bytes_max: u64,
+    },
     /// Kafka says that reading can't go on.
     #[error("{0}")]
     Source(String),

@@ -169,6 +169,7 @@ pub struct KpiGauges {
     now: Now,
     groups_max: usize,
     vectors: Vec<(Measure, GaugeVec)>,
+    newest_event: GaugeVec,
 }
 
 type Measure = fn(&Figures, &KpiRow) -> Option<f64>;
@@ -203,18 +204,31 @@ impl KpiGauges {
             registry.register(Box::new(gauge.clone()))?;
             vectors.push((measure, gauge));
         }
-        Ok(KpiGauges { shared, now, groups_max, vectors })
+        let help = "Time of the latest event that the KPI has read.";
+        let newest_event = GaugeVec::new(Opts::new("satisflow_kpi_newest_event_timestamp_seconds", help), &["kpi"])?;
+        registry.register(Box::new(newest_event.clone()))?;
+        Ok(KpiGauges { shared, now, groups_max, vectors, newest_event })
     }
 
     /// Sets every gauge to what the engine says now.
     pub fn refresh(&self) {
         self.vectors.iter().for_each(|(_, gauge)| gauge.reset());
+        self.newest_event.reset();
         self.shared.look(|engine| {
+            self.show_freshness(engine);
             let live = engine.live((self.now)(engine)).unwrap_or_default();
             self.show(engine, "live", live.iter());
             let finals = engine.finals().unwrap_or_default();
             self.show(engine, "final", finals.iter());
         });
+    }
+
+    fn show_freshness(&self, engine: &Engine) {
+        for (index, definition) in engine.plan().definitions.iter().enumerate() {
+            if let Some(newest) = engine.newest_event(index) {
+                self.newest_event.with_label_values(&[&*definition.name]).set(newest as f64 / 1e6);
+            }
+        }
     }
 
     fn show<'a>(&self, engine: &Engine, state: &str, rows: impl Iterator<Item = &'a KpiRow>) {

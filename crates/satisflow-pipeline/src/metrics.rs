@@ -21,6 +21,8 @@ pub struct PipelineMetrics {
     pub paused: IntGauge,
     /// How often they were.
     pub pauses: IntCounter,
+    /// Duration of a flush of records, with all that was tried again.
+    pub flush_seconds: Histogram,
     /// Duration of a commit of records.
     pub commit_seconds: Histogram,
     /// Duration of a commit of KPI rows.
@@ -35,6 +37,8 @@ pub struct PipelineMetrics {
     pub dedup_asked: IntCounter,
     /// Ids that the scorer asked the lake for.
     pub identities_asked: IntCounter,
+    /// Accepted events whose id was accepted before, of another partition.
+    pub copies: IntCounter,
     /// Commits that wait for the scorer.
     pub scorer_queue: IntGauge,
     /// KPI rows written.
@@ -93,6 +97,10 @@ impl PipelineMetrics {
             held_bytes: gauge("satisflow_kafka_held_bytes", "Bytes polled and not yet taken into rows.")?,
             paused: gauge("satisflow_kafka_paused", "1 while partitions are paused: rows can't be committed as fast.")?,
             pauses: counter("satisflow_kafka_pauses_total", "How often partitions were paused.")?,
+            flush_seconds: seconds(
+                "satisflow_flush_seconds",
+                "Duration of a flush of records, from its first attempt to its commit.",
+            )?,
             commit_seconds: seconds("satisflow_commit_seconds", "Duration of a commit of records.")?,
             score_seconds: seconds("satisflow_score_commit_seconds", "Duration of a commit of KPI rows.")?,
             pending_rows: gauge("satisflow_pending_rows", "Rows waiting for their commit.")?,
@@ -102,6 +110,10 @@ impl PipelineMetrics {
             identities_asked: counter(
                 "satisflow_scorer_asked_ids_total",
                 "Event ids that the scorer asked the lake for, to see which copy counts and what is void.",
+            )?,
+            copies: counter(
+                "satisflow_copies_total",
+                "Accepted events that another partition has too: they count once.",
             )?,
             scorer_queue: gauge("satisflow_scorer_queue_commits", "Commits waiting for the scorer.")?,
             kpi_rows: counter("satisflow_kpi_rows_total", "KPI rows written.")?,

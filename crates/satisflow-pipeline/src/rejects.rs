@@ -20,6 +20,7 @@ use satisflow_lake::{CommitError, Lake, RejectFile, RejectsCommit, Replaced};
 use satisflow_model::{Decoder, Event, Limits, Outcome, Record, RecordsBuilder};
 
 use crate::error::PipelineError;
+use crate::replay::FILE_TOPIC;
 use crate::service::ServiceParts;
 
 /// Files rewritten by one commit: so much is done again after a kill.
@@ -28,8 +29,6 @@ const FILES_COMMIT_MAX: usize = 16;
 const ATTEMPTS_MAX: u32 = 200;
 /// The lake is looked through anew this often when files are rewritten meanwhile.
 const ROUNDS_MAX: u32 = 10;
-/// Topics of files replayed from disk have this prefix, and are read like the first source.
-const FILE_TOPIC: &str = "file:";
 
 /// Which rejects are decoded again.
 #[derive(Debug, Clone, Default)]
@@ -42,6 +41,8 @@ pub struct RejectsFilter {
     pub since: Option<i64>,
     /// Taken in before this time, µs.
     pub until: Option<i64>,
+    /// The source that replayed files are read as; `None`: they stay rejects.
+    pub files_as: Option<String>,
 }
 
 /// What became of rejects, or would.
@@ -286,8 +287,9 @@ impl RejectsReplay {
         if !rows.is_whole(row) {
             return Verdict::Cut;
         }
-        let of_file = || self.decoders.values().next().filter(|_| record.topic.starts_with(FILE_TOPIC));
-        let Some(decoder) = self.decoders.get(record.topic).or_else(of_file) else { return Verdict::Rejected };
+        let of_file = self.filter.files_as.as_deref().filter(|_| record.topic.starts_with(FILE_TOPIC));
+        let source = of_file.unwrap_or(record.topic);
+        let Some(decoder) = self.decoders.get(source) else { return Verdict::Rejected };
         // The future is judged from when the record came, or waiting would make any time valid.
         let now = (self.mode == TimeMode::Live).then(|| rows.ingest_time.value(row));
         decoder.decode(&record, now).map_or(Verdict::Rejected, |event| Verdict::Event(Box::new(event)))

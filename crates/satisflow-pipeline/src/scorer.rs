@@ -196,7 +196,8 @@ impl Scorer {
             // All at once: between its question and its answer nothing may be forgotten.
             let arrivals: Vec<Arrival> = batches.iter().flat_map(identity::arrivals).collect();
             self.recollect(&batches, &arrivals).await?;
-            let Resolution { signs, recall } = self.identities.resolve(&arrivals);
+            let Resolution { signs, recall, copies } = self.identities.resolve(&arrivals);
+            self.metrics.copies.inc_by(copies);
             let mut signs = signs.as_slice();
             for events in &batches {
                 let (these, rest) = signs.split_at(events.num_rows());

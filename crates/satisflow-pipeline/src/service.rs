@@ -130,8 +130,18 @@ impl ServiceParts {
     }
 
     pub(crate) fn collector(&self) -> Collector {
+        self.collector_of(self.decoders())
+    }
+
+    /// A collector of one topic that is read as a source is; `None` when there is no such source.
+    pub(crate) fn collector_like(&self, topic: &str, source: &str) -> Option<Collector> {
+        let decoder = self.decoders().remove(source)?;
+        Some(self.collector_of(BTreeMap::from([(topic.to_owned(), decoder)])))
+    }
+
+    fn collector_of(&self, decoders: BTreeMap<String, Decoder>) -> Collector {
         let dedup = Dedup::new(self.config.identities_max, self.metrics.clone());
-        Collector::new(Arc::clone(&self.lake), self.decoders(), self.config.flush, self.metrics.clone(), dedup)
+        Collector::new(Arc::clone(&self.lake), decoders, self.config.flush, self.metrics.clone(), dedup)
     }
 }
 
@@ -291,7 +301,9 @@ impl Service {
     }
 
     async fn flush(&mut self, source: &KafkaSource) -> Result<(), PipelineError> {
+        let timer = self.collector.due().map(|_| self.parts.metrics.flush_seconds.start_timer());
         let committed = self.collector.flush().await?;
+        drop(timer);
         for (topic, partition) in self.collector.take_newly_lost() {
             source.read_again(&topic, partition);
         }
@@ -368,14 +380,22 @@ async fn score(
     inputs: Receiver<ScorerInput>,
     stop: CancellationToken,
 ) -> Result<(), PipelineError> {
-    let scored = score_all(parts, inputs).await;
+    let scored = score_all(parts, inputs, &stop).await;
     stop.cancel();
     scored
 }
 
-async fn score_all(parts: ServiceParts, mut inputs: Receiver<ScorerInput>) -> Result<(), PipelineError> {
+async fn score_all(
+    parts: ServiceParts,
+    mut inputs: Receiver<ScorerInput>,
+    stop: &CancellationToken,
+) -> Result<(), PipelineError> {
     let mut scorer = parts.scorer()?;
-    scorer.take_over().await?;
+    // Building the engine from a large lake takes long, and nothing of it is lost.
+    match stop.run_until_cancelled(scorer.take_over()).await {
+        Some(done) => done?,
+        None => return until_finish(inputs).await,
+    }
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut refreshed = Instant::now();
@@ -399,6 +419,16 @@ async fn score_all(parts: ServiceParts, mut inputs: Receiver<ScorerInput>) -> Re
         }
         scorer.work(news || refresh, (parts.clock)()).await?;
     }
+}
+
+/// Lets the collecting side come to its end without scoring.
+async fn until_finish(mut inputs: Receiver<ScorerInput>) -> Result<(), PipelineError> {
+    while let Some(input) = inputs.recv().await {
+        if matches!(input, ScorerInput::Finish { .. }) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Takes an input in; `Some` when it was the last.

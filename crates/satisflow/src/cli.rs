@@ -43,11 +43,13 @@ SIGTERM and Ctrl-C stop in order: polling ends, what is accepted is committed, s
     Sql(SqlArgs),
     /// Take events from files of JSON lines into the lake and the KPIs, then exit.
     #[command(after_help = "The files run through the very same pipeline as Kafka's records. Only the data's time
-counts: every window that holds data is closed at the end. The same file again adds
-nothing but the lines appended to it.
+counts: every window that holds data is closed at the end. A file is the topic
+`file:<its name>`, a line an offset: the same file again adds nothing but the lines
+appended to it, and another file of that name is refused.
 
 Examples:
-  satisflow replay events.jsonl --config satisflow.yaml")]
+  satisflow replay events.jsonl --config satisflow.yaml
+  satisflow replay 2026-*.jsonl --source reviews")]
     Replay(ReplayArgs),
     /// Compute every KPI row again from the lake by plain SQL, and compare to the digit.
     #[command(after_help = "Exits with 1 and a table of differences if there is any.
@@ -63,7 +65,13 @@ Examples:
   satisflow generate --events 1000000 --brokers localhost:9092 --topic feedback --partitions 4")]
     Generate(command::generate::GenerateArgs),
     /// Look at the records that are no events, and take them in after all.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  satisflow rejects list
+  satisflow rejects export --reason off_scale > off-scale.jsonl
+  satisflow rejects replay --reason off_scale --dry-run"
+    )]
     Rejects(RejectsCommand),
     /// KPI packs: catalogs with a sample of events and the numbers it has to give.
     #[command(
@@ -76,7 +84,11 @@ Examples:
     )]
     Packs(command::packs::PacksCommand),
     /// Users of SQL.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  satisflow user hash                         # asks for a password, prints what `users` keeps of it"
+    )]
     User(UserCommand),
     /// Print alerting rules for Prometheus: of the service, and of the bounds in the catalog.
     #[command(
@@ -93,6 +105,9 @@ Examples:
   satisflow demo --for 30s")]
     Demo(command::demo::DemoArgs),
     /// Print a JSON Schema: of events, records, config or catalog.
+    #[command(after_help = "Examples:
+  satisflow schema config > satisflow.schema.json   # for an editor that checks YAML
+  satisflow schema event")]
     Schema {
         /// Which one.
         #[arg(value_parser = ["event", "records", "config", "catalog"])]
@@ -165,6 +180,9 @@ pub(crate) struct ReplayArgs {
     /// Files of JSON lines.
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
+    /// The topic in `sources` whose mapping the files have; needed where there are several.
+    #[arg(long, value_name = "TOPIC")]
+    pub(crate) source: Option<String>,
     #[command(flatten)]
     pub(crate) config: ConfigArg,
 }
@@ -190,8 +208,15 @@ pub(crate) struct AuditArgs {
 #[derive(Debug, Subcommand)]
 enum RejectsCommand {
     /// Count rejects by reason, and show the latest of each.
+    #[command(after_help = "Examples:
+  satisflow rejects list
+  satisflow rejects list --lake ./lake
+  satisflow sql \"select reason, field, message, topic, \\\"offset\\\" from rejects limit 20\"")]
     List(LakeArg),
-    /// Write the raw payloads, a line each, with `--format json` their reasons too.
+    /// Write the raw payloads, a line each: to be mended and replayed.
+    #[command(after_help = "Examples:
+  satisflow rejects export > rejects.jsonl
+  satisflow rejects export --reason off_scale > off-scale.jsonl")]
     Export {
         #[command(flatten)]
         lake: LakeArg,
@@ -234,6 +259,10 @@ pub(crate) struct RejectsReplayArgs {
     /// Only rejects of this topic.
     #[arg(long)]
     pub(crate) topic: Option<String>,
+    /// The topic in `sources` whose mapping replayed files have; without it, where there are several,
+    /// rejects of files stay.
+    #[arg(long, value_name = "TOPIC")]
+    pub(crate) source: Option<String>,
     /// Only rejects taken in at this time or later: RFC 3339, or a date, whose midnight is UTC.
     #[arg(long, value_name = "TIME", value_parser = crate::times::micros)]
     pub(crate) since: Option<i64>,
@@ -275,5 +304,32 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Rules(args) => command::rules::rules(&args),
         Command::Demo(args) => command::demo::demo(args).await,
         Command::Schema { name } => command::schema(&name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// The long help of a command and of all below it.
+    fn helps(command: &mut clap::Command, all: &mut Vec<(String, String)>) {
+        all.push((command.get_name().to_owned(), command.render_long_help().to_string()));
+        command.get_subcommands_mut().for_each(|below| helps(below, all));
+    }
+
+    #[test]
+    fn every_commands_help_has_examples() {
+        let mut all = Vec::new();
+        Cli::command().get_subcommands_mut().for_each(|command| {
+            let mut own = Vec::new();
+            helps(command, &mut own);
+            // Of a command with commands below it, its own page shows them all.
+            let shown = own[0].1.contains("Examples:") && own[0].1.contains("satisflow ");
+            assert!(shown, "{}", own[0].1);
+            all.extend(own);
+        });
+        assert!(all.len() > 15, "{}", all.len());
     }
 }

@@ -26,7 +26,9 @@ fn document(path: &Path) -> Result<Document, Problems> {
         Ok(text) => Document::parse(&name, &text),
         Err(error) => {
             let mut problems = Problems::new();
-            problems.of_file(&name, error.to_string(), None);
+            let hint = "is the path right? `docs/operating.md` begins with a configuration, `satisflow packs init` \
+                        writes a catalog";
+            problems.of_file(&name, error.to_string(), Some(hint.to_owned()));
             Err(problems)
         }
     }
@@ -54,19 +56,17 @@ pub(crate) fn load_catalog(path: Option<&Path>, scales: &Scales, problems: &mut 
 /// Reads and checks a configuration and its catalog: all problems at once.
 pub(crate) fn load(path: &Path) -> Result<Checked, Problems> {
     let mut problems = Problems::new();
-    let config = match document(path) {
-        Ok(document) => {
-            let config = Config::load(&document, &mut problems);
-            config.inspect(|config| check_store(config, &document, &mut problems))
-        }
-        Err(found) => {
-            problems.extend(found);
-            None
-        }
+    let document = match document(path) {
+        Ok(document) => document,
+        Err(found) => return Err(found),
     };
+    let config = Config::load(&document, &mut problems).inspect(|config| check_store(config, &document, &mut problems));
     let catalog = match &config {
         Some(config) => load_catalog(config.catalog.as_deref(), &config.scales, &mut problems),
-        None => None,
+        None => {
+            check_catalog_beside(path, &document, &mut problems);
+            None
+        }
     };
     match (config, catalog) {
         (Some(config), Some(catalog)) if problems.is_empty() => {
@@ -76,10 +76,19 @@ pub(crate) fn load(path: &Path) -> Result<Checked, Problems> {
     }
 }
 
+/// Of a configuration that does not hold, the catalog that it names is checked all the same.
+fn check_catalog_beside(config: &Path, document: &Document, problems: &mut Problems) {
+    if let Some(named) = document.value("/catalog").and_then(|value| value.as_str()) {
+        let path = config.parent().unwrap_or_else(|| Path::new("")).join(named);
+        load_catalog(Some(&path), &Scales::default(), problems);
+    }
+}
+
 /// What can be said of the lake's place without asking for it.
 fn check_store(config: &Config, document: &Document, problems: &mut Problems) {
     if let Err(error) = store_of(&config.lake_url, &store_options(config)) {
-        problems.at(document, "/lake", error.to_string(), None);
+        let hint = "such as `lake`, a folder beside this file, or `s3://bucket/prefix`";
+        problems.at(document, "/lake/url", error.to_string(), Some(hint.to_owned()));
     }
 }
 

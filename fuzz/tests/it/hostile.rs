@@ -70,8 +70,7 @@ fn every_hostile_record_is_accounted_for() {
     assert_eq!((account.accepted + account.rejected, account.rows), (records, records));
     assert!(account.accepted > records / 5 && account.rejected > records / 5, "{}", account.accepted);
     // What a decoder can't tell from one record's bytes.
-    let elsewhere =
-        [Reason::IdConflict, Reason::NullPayload, Reason::BeyondRetention, Reason::OffsetsLost].map(Reason::as_str);
+    let elsewhere = [Reason::IdConflict, Reason::NullPayload, Reason::OffsetsLost].map(Reason::as_str);
     let expected: BTreeSet<String> =
         Reason::ALL.iter().map(|r| r.as_str()).filter(|r| !elsewhere.contains(r)).map(str::to_owned).collect();
     assert_eq!(account.reasons, expected);

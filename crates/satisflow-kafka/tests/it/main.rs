@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use satisflow_kafka::{
@@ -206,15 +207,40 @@ async fn a_full_channel_pauses_partitions_instead_of_stopping_the_polls() {
     assert_eq!(taken.offsets[&0], (0..i64::try_from(RECORDS).unwrap()).collect::<Vec<_>>());
 }
 
-/// Partitions below `refused` can't be read.
-struct Refused {
+/// A lake that does not say where partitions below `refused` stand, so many times.
+#[derive(Debug)]
+struct Silent {
     refused: i32,
+    times: usize,
+    asked: AtomicUsize,
 }
 
-impl PositionSource for Refused {
-    fn position(&self, _: &str, partition: i32) -> Result<Option<i64>, String> {
-        if partition < self.refused { Err(format!("partition {partition} is refused")) } else { Ok(None) }
+impl Silent {
+    fn new(refused: i32, times: usize) -> Arc<Silent> {
+        Arc::new(Silent { refused, times, asked: AtomicUsize::new(0) })
     }
+}
+
+impl PositionSource for Silent {
+    fn position(&self, _: &str, partition: i32) -> Result<Option<i64>, String> {
+        let silent = partition < self.refused && self.asked.fetch_add(1, Ordering::Relaxed) < self.times;
+        if silent { Err("the store is away".to_owned()) } else { Ok(None) }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lake_that_is_away_at_an_assignment_is_asked_again_until_it_answers() {
+    let broker = EmbeddedBroker::start("silent", 2).unwrap();
+    produce(&broker, "silent", 2, 20);
+    let silent = Silent::new(1, 3);
+    let mut taker = Taker::start_at(config(&broker, "silent", 1 << 20), Arc::clone(&silent) as Arc<dyn PositionSource>);
+    while taker.taken() < 20 {
+        taker.take().await;
+    }
+    let taken = taker.finish().await;
+    assert!(silent.asked.load(Ordering::Relaxed) > 3, "it was asked again");
+    assert_eq!(taken.failed, Vec::<String>::new());
+    assert_eq!(taken.offsets, BTreeMap::from([0, 1].map(|partition| (partition, (0..10).collect::<Vec<_>>()))));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -222,12 +248,16 @@ async fn partitions_that_can_not_be_read_do_not_keep_the_source_from_stopping() 
     const PARTITIONS: i32 = 2;
     for refused in 1..=PARTITIONS {
         let broker = EmbeddedBroker::start("refused", PARTITIONS).unwrap();
-        let mut taker = Taker::start_at(config(&broker, "refused", 1 << 20), Arc::new(Refused { refused }));
-        while taker.failed.is_empty() {
-            taker.take().await;
+        let silent = Silent::new(refused, usize::MAX);
+        let positions = Arc::clone(&silent) as Arc<dyn PositionSource>;
+        let mut taker = Taker::start_at(config(&broker, "refused", 1 << 20), positions);
+        let deadline = tokio::time::Instant::now() + LIMIT;
+        // Each of them was asked for twice: once assigned, once again.
+        while silent.asked.load(Ordering::Relaxed) < 2 * usize::try_from(refused).unwrap() {
+            assert!(tokio::time::Instant::now() < deadline, "asked {silent:?} times");
+            let _ = timeout(Duration::from_millis(50), taker.take()).await;
         }
-        let taken = taker.finish().await;
-        assert_eq!(taken.failed[0], "partition 0 is refused");
+        assert_eq!(taker.finish().await.failed, Vec::<String>::new());
     }
 }
 

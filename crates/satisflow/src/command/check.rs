@@ -30,7 +30,8 @@ pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode> {
     match problems.into_result() {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(problems) => {
-            eprintln!("{problems}\n{} problems", problems.len());
+            let count = problems.len();
+            eprintln!("{problems}\n{count} problem{}", if count == 1 { "" } else { "s" });
             Ok(ExitCode::FAILURE)
         }
     }

@@ -72,6 +72,9 @@ impl Drop for Folder {
 }
 
 pub(crate) async fn demo(args: DemoArgs) -> Result<ExitCode> {
+    // First of all: whoever stops it while it starts leaves no folder behind.
+    let stop = CancellationToken::new();
+    satisflow_runtime::stop_on_signal(stop.clone())?;
     let folder = Folder::create()?;
     let broker = EmbeddedBroker::start(TOPIC, PARTITIONS)?;
     let config = write_config(&folder.path, &args, &broker.brokers())?;
@@ -79,9 +82,10 @@ pub(crate) async fn demo(args: DemoArgs) -> Result<ExitCode> {
     let listeners = Listeners::bind(&checked.config).await?;
     let (sql, http) = listeners.addresses()?;
     let registry = Registry::new();
-    let parts = setup::parts(&checked, &registry).await?;
-    let stop = CancellationToken::new();
-    satisflow_runtime::stop_on_signal(stop.clone())?;
+    let Some(parts) = stop.run_until_cancelled(setup::parts(&checked, &registry)).await else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let parts = parts?;
     let kafka = checked.config.kafka.clone().context("the demo's configuration names its broker")?;
     let producing = tokio::spawn(produce(broker.brokers(), args.rate, stop.clone()));
     let board = tokio::spawn(show(Board::new(parts.shared.clone(), WINDOW), hints(sql, http), stop.clone()));

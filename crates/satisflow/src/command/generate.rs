@@ -20,7 +20,7 @@ pub(crate) struct GenerateArgs {
     /// Same seed, same events.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Records a second; without it as fast as it goes.
+    /// Records a second; without it as fast as it goes. To files as to Kafka.
     #[arg(long)]
     rate: Option<u64>,
     /// Size of a payload, about.
@@ -41,6 +41,9 @@ pub(crate) struct GenerateArgs {
     /// Kafka's `host:port`; without it lines go to standard output.
     #[arg(long, requires = "topic")]
     brokers: Option<String>,
+    /// Setting of the Kafka client, as in `kafka.properties`; may be said several times.
+    #[arg(long = "property", short = 'X', value_name = "KEY=VALUE", value_parser = property, requires = "brokers")]
+    properties: Vec<(String, String)>,
     /// Topic; created with `--partitions` if it is not there.
     #[arg(long)]
     topic: Option<String>,
@@ -70,18 +73,30 @@ impl GenerateArgs {
 pub(crate) async fn generate(args: GenerateArgs) -> Result<ExitCode> {
     match (&args.brokers, &args.topic) {
         (Some(brokers), Some(topic)) => to_kafka(&args, brokers, topic).await?,
-        _ => to_stdout(&args)?,
+        _ => to_stdout(&args).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn to_stdout(args: &GenerateArgs) -> Result<()> {
+fn property(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("such as security.protocol=SASL_SSL")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+async fn to_stdout(args: &GenerateArgs) -> Result<()> {
     // A file is one partition.
     let config = GenerateConfig { partitions: 1, ..args.config() };
     let mut truth = truth_file(args)?;
-    for (offset, record) in Generator::new(config).enumerate() {
+    let stop = CancellationToken::new();
+    satisflow_runtime::stop_on_signal(stop.clone())?;
+    let started = Instant::now();
+    for (number, record) in (0u64..).zip(Generator::new(config)) {
         write_line(&record.payload)?;
-        write_truth(&mut truth, &record, "file", 0, i64::try_from(offset)?)?;
+        write_truth(&mut truth, &record, "file", 0, i64::try_from(number)?)?;
+        stop.run_until_cancelled(pace(args.rate, number + 1, started)).await;
+        if stop.is_cancelled() {
+            break;
+        }
     }
     Ok(())
 }
@@ -97,8 +112,9 @@ fn write_line(payload: &[u8]) -> Result<()> {
 
 async fn to_kafka(args: &GenerateArgs, brokers: &str, topic: &str) -> Result<()> {
     const KEPT_FOR_TRUTH: usize = 50_000;
-    ensure_topic(brokers, topic, args.partitions).await?;
-    let producer = Producer::new(brokers, topic, &BTreeMap::new())?;
+    let properties: BTreeMap<String, String> = args.properties.iter().cloned().collect();
+    ensure_topic(brokers, topic, args.partitions, &properties).await?;
+    let producer = Producer::new(brokers, topic, &properties)?;
     let mut truth = truth_file(args)?;
     let mut kept: BTreeMap<u64, Generated> = BTreeMap::new();
     let stop = CancellationToken::new();

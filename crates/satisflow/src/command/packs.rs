@@ -13,6 +13,7 @@ use satisflow_lake::Lake;
 use satisflow_pipeline::{Audit, AuditReport, AuditScope, Replay};
 use satisflow_sql::Caller;
 
+use super::replay::source_of;
 use super::{say, sql};
 use crate::packs::{self, Pack};
 use crate::setup::{self, Checked};
@@ -147,7 +148,8 @@ fn configure(pack: &Path, scratch: &Path) -> Result<PathBuf> {
 async fn replay(checked: &Checked, events: PathBuf) -> Result<Arc<Lake>> {
     let parts = setup::parts(checked, &Registry::new()).await?;
     let lake = Arc::clone(&parts.lake);
-    Replay { parts, files: vec![events], progress: Box::new(|_| {}) }.run().await?;
+    let source = source_of(&checked.config, None)?;
+    Replay { parts, files: vec![events], source, progress: Box::new(|_| {}) }.run().await?;
     Ok(lake)
 }
 

@@ -11,6 +11,7 @@ use satisflow_model::Reason;
 use satisflow_pipeline::{RejectsCount, RejectsFilter, RejectsReplay};
 use satisflow_sql::Caller;
 
+use super::replay::source_of;
 use super::{say, sql};
 use crate::cli::{LakeArg, RejectsReplayArgs};
 use crate::setup;
@@ -54,18 +55,23 @@ pub(crate) async fn replay(args: RejectsReplayArgs) -> Result<ExitCode> {
     // A lake that is not there has no rejects, and is not made here.
     setup::configured_lake(&checked.config).await?;
     let parts = setup::parts(&checked, &Registry::new()).await?;
-    let filter = RejectsFilter { reason: args.reason, topic: args.topic, since: args.since, until: args.until };
-    let counts = RejectsReplay::new(&parts, filter, args.dry_run).run().await?;
+    let files_as = match args.source {
+        Some(_) => Some(source_of(&checked.config, args.source.as_deref())?),
+        None => source_of(&checked.config, None).ok(),
+    };
+    let RejectsReplayArgs { reason, topic, since, until, dry_run, .. } = args;
+    let filter = RejectsFilter { reason, topic, since, until, files_as };
+    let counts = RejectsReplay::new(&parts, filter, dry_run).run().await?;
     let mut all = RejectsCount::default();
     for (reason, count) in &counts {
-        say(&format!("{reason}: {}", told(count, args.dry_run)))?;
+        say(&format!("{reason}: {}", told(count, dry_run)))?;
         all.accepted += count.accepted;
         all.rejected += count.rejected;
         all.known += count.known;
         all.cut += count.cut;
     }
-    say(&format!("all: {}", told(&all, args.dry_run)))?;
-    if all.accepted > 0 && !args.dry_run {
+    say(&format!("all: {}", told(&all, dry_run)))?;
+    if all.accepted > 0 && !dry_run {
         eprintln!("the KPIs follow from the running service, or at its next start");
     }
     Ok(ExitCode::SUCCESS)

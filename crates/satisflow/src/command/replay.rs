@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use prometheus::Registry;
+use satisflow_config::Config;
 use satisflow_pipeline::Replay;
 
 use crate::cli::ReplayArgs;
@@ -13,11 +14,12 @@ use crate::setup;
 
 pub(crate) async fn replay(args: ReplayArgs) -> Result<ExitCode> {
     let checked = setup::load(&args.config.config)?;
+    let source = source_of(&checked.config, args.source.as_deref())?;
     let parts = setup::parts(&checked, &Registry::new()).await?;
     let (metrics, lake) = (parts.metrics.clone(), Arc::clone(&parts.lake));
     let bar = progress_bar(&args)?;
     let told = bar.clone();
-    let replay = Replay { parts, files: args.files, progress: Box::new(move |bytes| told.inc(bytes)) };
+    let replay = Replay { parts, files: args.files, source, progress: Box::new(move |bytes| told.inc(bytes)) };
     let report = match replay.run().await {
         Ok(report) => report,
         Err(error) => return Err(setup::explained(&lake, error.into()).await),
@@ -31,6 +33,17 @@ pub(crate) async fn replay(args: ReplayArgs) -> Result<ExitCode> {
         metrics.restatements.get()
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// The source that files are read as: the one that is asked for, or the only one.
+pub(crate) fn source_of(config: &Config, asked: Option<&str>) -> Result<String> {
+    let names: Vec<&str> = config.sources.keys().map(String::as_str).collect();
+    match (asked, names.as_slice()) {
+        (Some(name), names) if names.contains(&name) => Ok(name.to_owned()),
+        (None, [only]) => Ok((*only).to_owned()),
+        (Some(name), names) => bail!("`--source {name}`: the configuration has the sources {}", names.join(", ")),
+        (None, names) => bail!("say `--source TOPIC`, whose mapping the files have: one of {}", names.join(", ")),
+    }
 }
 
 /// On a terminal only.

@@ -1,0 +1,109 @@
+//! The commands of the READMEs, run as they are written.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+use satisflow_testkit::{free_port, repository, wait_for};
+
+use crate::place::{LIMIT, Place, brokers, offline, scrape};
+
+/// The shell's blocks of a page.
+fn blocks(page: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(repository().join(page)).unwrap();
+    let blocks = text.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned());
+    blocks.collect()
+}
+
+/// Runs a block with the program on its path; gives what it printed.
+fn run(place: &Place, script: &str, environment: &[(&str, String)]) -> String {
+    let folder = place.program.binary().parent().unwrap().display().to_string();
+    let path = format!("{folder}:{}", std::env::var("PATH").unwrap());
+    let mut command = Command::new("bash");
+    command.args(["-euo", "pipefail", "-c", script]).current_dir(place.path()).env("PATH", path);
+    let done = command.envs(environment.iter().map(|(name, value)| (name, value))).output().unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "{script}\n{text}");
+    text
+}
+
+#[test]
+fn the_readmes_two_commands_are_targets_and_the_others_run_as_written() {
+    let [make, demo, file] = &blocks("README.md")[..] else { panic!("the README has other blocks now") };
+    let targets: Vec<&str> = make.lines().filter_map(|line| line.strip_prefix("make ")?.split(' ').next()).collect();
+    assert_eq!(targets, ["demo", "test"]);
+    let planned = Command::new("make").arg("-n").args(&targets).current_dir(repository()).output().unwrap();
+    assert!(planned.status.success(), "{}", String::from_utf8_lossy(&planned.stderr));
+
+    let place = offline("");
+    std::fs::remove_file(place.path().join("satisflow.yaml")).unwrap();
+    let said = run(&place, file, &[]);
+    for part in ["csat", "complaint_rate", " 0 differences", "reason"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+
+    let (sql, http) = (free_port().unwrap(), free_port().unwrap());
+    let [sql_listen, http_listen] = [sql, http].map(|port| format!("127.0.0.1:{port}"));
+    let arguments = ["demo", "--sql-listen", &sql_listen, "--http-listen", &http_listen];
+    let mut running = place.program.start("demo", &arguments).unwrap();
+    let shown = || scrape(http).filter(|text| text.contains("satisflow_kpi_value{"));
+    wait_for("the demo's first KPI", LIMIT, shown).unwrap();
+    // Every metric is documented, and every documented one is there sooner or later.
+    let documented = documented_metrics();
+    wait_for("every documented metric", LIMIT, || {
+        let shown = metrics_of(&scrape(http)?);
+        assert_eq!(shown.difference(&documented).collect::<Vec<_>>(), Vec::<&String>::new(), "in docs/metrics.md");
+        documented.is_subset(&shown).then_some(())
+    })
+    .unwrap();
+    let here = demo.replace("-p 5433", &format!("-p {sql}")).replace("127.0.0.1:8080", &http_listen);
+    assert_ne!(here, *demo);
+    let said = run(&place, &here, &[]);
+    for part in ["window_name", "satisflow_kpi_value{", "\"kind\""] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    running.signal("INT").unwrap();
+    assert_eq!(running.wait(LIMIT).unwrap(), 0, "{}", running.log());
+}
+
+fn documented_metrics() -> BTreeSet<String> {
+    let text = std::fs::read_to_string(repository().join("docs/metrics.md")).unwrap();
+    let names = text.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next().map(str::to_owned));
+    names.collect()
+}
+
+fn metrics_of(scrape: &str) -> BTreeSet<String> {
+    let names = scrape.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next().map(str::to_owned));
+    names.collect()
+}
+
+fn copy(from: &Path, place: &Place) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), place.path().join(entry.file_name())).unwrap();
+    }
+}
+
+#[test]
+fn the_drug_reviews_readme_runs_as_written_from_a_file_and_through_kafka() {
+    let [file, kafka, check] = &blocks("examples/drug-reviews/README.md")[..] else { panic!("other blocks now") };
+    let example = repository().join("examples/drug-reviews");
+    let place = offline("");
+    copy(&example, &place);
+    let said = run(&place, &format!("{file}\n{check}"), &[]);
+    assert!(said.contains("69.254341164454") && said.contains("82.499160228418"), "{said}");
+
+    let through = offline("");
+    copy(&example, &through);
+    std::fs::copy(place.path().join("reviews.jsonl"), through.path().join("reviews.jsonl")).unwrap();
+    let topic = ["generate", "--events", "0", "--brokers", &brokers(), "--topic", "drug-reviews-by-hand"];
+    through.program.succeed(&topic).unwrap();
+    let here = kafka.replace("127.0.0.1:9092", &brokers()).replace("-t drug-reviews ", "-t drug-reviews-by-hand ");
+    let text = std::fs::read_to_string(through.path().join("satisflow.yaml")).unwrap();
+    let text = text.replace("topic: drug-reviews", "topic: drug-reviews-by-hand");
+    std::fs::write(through.path().join("satisflow.yaml"), text).unwrap();
+    let listeners = [("SQL_LISTEN", through.sql), ("HTTP_LISTEN", through.http)];
+    run(&through, &here, &listeners.map(|(name, port)| (name, format!("127.0.0.1:{port}"))));
+    let said = run(&through, check, &[]);
+    assert!(said.contains("69.254341164454") && said.contains("82.499160228418"), "{said}");
+}
