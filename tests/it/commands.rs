@@ -303,3 +303,35 @@ fn a_service_that_is_stopped_while_it_starts_ends_in_order() {
     running.signal("TERM").unwrap();
     assert_eq!(running.wait(LIMIT).unwrap(), 0, "{}", running.log());
 }
+
+#[test]
+fn results_rejects_and_the_audits_sql_come_in_every_form() {
+    let place = offline("time: data");
+    let events = place.program.succeed(&["generate", "--events", "300", "--bytes", "500"]).unwrap();
+    let plain: Vec<&str> = events.lines().filter(|line| line.starts_with('{') && line.ends_with('}')).collect();
+    let bytes = plain.iter().map(|line| line.len()).sum::<usize>() / plain.len();
+    assert!((450..600).contains(&bytes), "{bytes} bytes a record");
+    std::fs::write(place.path().join("e.jsonl"), events + "no JSON\n").unwrap();
+    let replayed = place.program.run(&["--log", "error", "replay", "e.jsonl"]).unwrap();
+    assert_eq!(replayed.code, 0, "{}", replayed.err);
+    let form = |form: &str| {
+        let query = "select reason, count(*) as n from rejects where reason = 'malformed_json' group by reason";
+        place.program.succeed(&["--log", "error", "sql", "--format", form, query]).unwrap()
+    };
+    let lines: Vec<String> = form("csv").lines().map(str::to_owned).collect();
+    let [heading, row] = &lines[..] else { panic!("{lines:?}") };
+    let n = row.strip_prefix("malformed_json,").unwrap();
+    assert_eq!(heading, "reason,n");
+    assert_eq!(form("json"), format!("{{\"reason\":\"malformed_json\",\"n\":{n}}}\n"));
+    let table = form("table");
+    assert!(table.starts_with("+-") && table.contains(&format!("| malformed_json | {n} ")), "{table}");
+    let export = ["--log", "error", "rejects", "export", "--reason", "malformed_json"];
+    let exported = place.program.succeed(&export).unwrap();
+    assert_eq!(exported.lines().count().to_string(), n);
+    assert!(exported.lines().any(|line| line == "no JSON"), "{exported}");
+    let listed = place.program.succeed(&["--log", "error", "rejects", "list"]).unwrap();
+    assert!(listed.contains("malformed_json"), "{listed}");
+    let sql = place.program.succeed(&["--log", "error", "audit", "--print-sql", "--kpi", "csat"]).unwrap();
+    assert!(sql.contains("CREATE TABLE resolved AS") && sql.contains("kpi = 'csat'"), "{sql}");
+    assert!(!sql.contains("complaint_rate"), "only one KPI was asked for");
+}

@@ -79,10 +79,45 @@ table = DeltaTable(sys.argv[1])
 files = table.file_uris()
 rows = duckdb.sql(f'select count(*) from read_parquet({files})').fetchone()[0]
 print(rows, table.to_pyarrow_table().num_rows)
+kpis = DeltaTable(sys.argv[2])
+newest = '''select window_name, cast(epoch(window_end) as bigint), value, n, sum_w2x2 from read_parquet({})
+  where kpi = 'csat' and grouping_set = '' and reason <> 'withdrawn'
+  qualify row_number() over (partition by window_name, window_end order by revision desc) = 1
+  order by window_name, window_end'''.format(kpis.file_uris())
+for row in duckdb.sql(newest).fetchall():
+    print(*row)
 ";
-    let lake = place.path().join("lake/records");
-    let done = std::process::Command::new(python).args(["-c", program]).arg(lake).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&done.stdout).trim(), "600 600", "{}", String::from_utf8_lossy(&done.stderr));
+    let tables = ["records", "kpis"].map(|table| place.path().join("lake").join(table));
+    let done = std::process::Command::new(python).args(["-c", program]).args(tables).output().unwrap();
+    let (said, failed) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    let (counts, rows) = said.split_once('\n').unwrap_or_else(|| panic!("{failed}"));
+    assert_eq!(counts, "600 600", "{failed}");
+    let own = "select window_name || ' ' || cast(date_part('epoch', window_end) as bigint) || ' ' \
+               || coalesce(cast(value as varchar), 'None') || ' ' || n || ' ' || sum_w2x2 as line \
+               from kpi_current where kpi = 'csat' and grouping_set = '' order by window_name, window_end";
+    let own = place.program.succeed(&["--log", "error", "sql", "--lake", "lake", "--format", "csv", own]).unwrap();
+    let own: Vec<&str> = own.lines().skip(1).collect();
+    assert!(own.len() > 100, "{} rows say little", own.len());
+    assert_eq!(rows.lines().collect::<Vec<_>>(), own);
+}
+
+/// Series of a metric, by labels.
+fn series<'a>(scrape: &'a str, name: &str) -> Vec<(&'a str, f64)> {
+    let of = |line: &'a str| line.strip_prefix(name)?.strip_prefix('{')?.rsplit_once("} ");
+    scrape.lines().filter_map(of).map(|(labels, value)| (labels, value.parse().unwrap())).collect()
+}
+
+/// Polled and accounted for are the same in each partition.
+fn check_conservation_by_partition(scrape: &str) {
+    let polled = series(scrape, "satisflow_polled_records_total");
+    assert_eq!(polled.len(), 4, "{scrape}");
+    for (labels, count) in polled {
+        let place: Vec<&str> = labels.split(',').collect();
+        let here = |labels: &&str| place.iter().all(|label| labels.contains(label));
+        let records = series(scrape, "satisflow_records_total");
+        let sum: f64 = records.iter().filter(|(labels, _)| here(labels)).map(|(_, count)| count).sum();
+        assert!((count - sum).abs() < 0.5 && count > 0.0, "{labels}: {count} polled, {sum} accounted for");
+    }
 }
 
 #[test]
@@ -101,6 +136,26 @@ fn the_running_service_answers_sql_and_prometheus() {
     let total = |name: &str| value_of(&metrics, name).unwrap();
     assert!((total("satisflow_polled_records_total") - 800.0).abs() < 0.5);
     assert!((total("satisflow_records_total") - 800.0).abs() < 0.5);
+    check_conservation_by_partition(&metrics);
+    assert_eq!(get("/healthz").unwrap(), (200, "ok\n".to_owned()));
+    // A KPI without a value is no series, and its companions are there all the same.
+    let live = |name: &str| {
+        let all = series(&metrics, name).into_iter().map(|(labels, _)| labels.to_owned());
+        all.filter(|labels| labels.contains("kpi=\"csat\"") && labels.contains("state=\"live\"")).collect::<Vec<_>>()
+    };
+    let (values, samples) = (live("satisflow_kpi_value"), live("satisflow_kpi_samples"));
+    assert!(!samples.is_empty());
+    for labels in samples {
+        let n = series(&metrics, "satisflow_kpi_samples").iter().find(|(l, _)| *l == labels).unwrap().1;
+        assert_eq!(n > 0.0, values.contains(&labels), "{labels}: {n} samples");
+    }
+    // The latest event of each KPI, as the lake has it.
+    let newest = series(&metrics, "satisflow_kpi_newest_event_timestamp_seconds");
+    let responses = newest.iter().find(|(labels, _)| labels.contains("response_count")).unwrap().1;
+    let in_lake = "select cast(max(date_part('epoch', event_time)) as bigint) from events \
+                   where kind in ('rating', 'survey_response') \
+                   and csat_0_100(coalesce(score, overall), scale) is not null";
+    assert_eq!(place.number(in_lake), Some(responses as i64));
     let answer = reqwest::blocking::Client::new()
         .post(format!("{base}/sql"))
         .header("content-type", "application/json")

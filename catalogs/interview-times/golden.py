@@ -1,4 +1,4 @@
-"""Golden numbers of interviews."""
+"""Golden numbers of interview-times."""
 
 import sys
 from fractions import Fraction
@@ -17,10 +17,6 @@ def seconds(event):
     return int(took) if took >= 0 else None
 
 
-def where(condition):
-    return Measure(lambda event: None if seconds(event) is None else int(condition(seconds(event))), one)
-
-
 def keys(field):
     answered = lambda event: 1 if event["kind"] == "survey_response" else None
     return ("distinct", Measure(answered, one, distinct=lambda event: event.get(field)))
@@ -34,8 +30,6 @@ main(
         ([[], ["department"], ["department", "interviewer"]], {
             "interview_median_seconds": ("quantile", duration, None, 1, Fraction(1, 2)),
             "interview_p90_seconds": ("quantile", duration, None, 1, Fraction(9, 10)),
-            "long_interview_share": ("share", where(lambda took: took > 240)),
-            "short_interview_share": ("share", where(lambda took: took < 20)),
             "customers_reached": keys("customer"),
         }),
         ([[], ["department"]], {"interviewers_working": keys("interviewer")}),
