@@ -17,6 +17,7 @@ mod identities;
 mod packs;
 mod place;
 mod rejects;
+mod report;
 mod snapshots;
 mod sql;
 mod store;

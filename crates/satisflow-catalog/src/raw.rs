@@ -6,6 +6,10 @@ use satisflow_document::Decimal;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+mod scales;
+
+pub use scales::{RawClass, RawLabels, RawScale, RawScaleVersion};
+
 /// A KPI catalog.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -15,6 +19,9 @@ pub struct RawCatalog {
     /// IANA zone of calendar windows that name none; default `Asia/Shanghai`.
     #[serde(default)]
     pub zone: Option<String>,
+    /// Name to scale, for `scale_value`, `scale_0_100`, `scale_class` and `in_class`.
+    #[serde(default)]
+    pub scales: BTreeMap<String, RawScale>,
     /// Name to SQL expression over an event's columns; the result is text.
     #[serde(default)]
     pub dimensions: BTreeMap<String, String>,

@@ -4,4 +4,5 @@
 mod answers;
 mod indexes;
 mod keyed;
+mod scales;
 mod support;
