@@ -193,7 +193,7 @@ fn measures(raw: &RawCatalog, named: Named<'_>, checker: &mut Checker<'_>) -> Ve
         let keyed = key.map(|(key, said)| keyed::keyed(&pointer, &said, key, raw.zone.as_deref(), checker));
         keyed::both(&pointer, measure, checker);
         unknown_kinds(&pointer, measure, checker);
-        let index = measure.index.as_ref().and_then(|raw| index_of(&pointer, measure, raw, checker));
+        let index = measure.index.as_ref().and_then(|raw| index_of(&pointer, measure, raw, named, checker));
         let value = index.as_ref().map_or(value, Index::sql);
         let filter = condition(&[("kind", &measure.kinds), ("topic", &measure.topics)], filter);
         let topics = measure.topics.iter().map(|topic| topic.as_str().into()).collect();
@@ -203,7 +203,13 @@ fn measures(raw: &RawCatalog, named: Named<'_>, checker: &mut Checker<'_>) -> Ve
     raw.measures.iter().map(of).collect()
 }
 
-fn index_of(pointer: &str, measure: &RawMeasure, raw: &RawIndex, checker: &mut Checker<'_>) -> Option<Index> {
+fn index_of(
+    pointer: &str,
+    measure: &RawMeasure,
+    raw: &RawIndex,
+    named: Named<'_>,
+    checker: &mut Checker<'_>,
+) -> Option<Index> {
     let at = format!("{pointer}/index");
     if measure.value.is_some() {
         checker.problem(&at, "a measure has a `value` or an `index`, not both".to_owned(), "leave `value` out");
@@ -212,7 +218,7 @@ fn index_of(pointer: &str, measure: &RawMeasure, raw: &RawIndex, checker: &mut C
         let message = "an index reads all answers of an event, and `per_answer` each by itself".to_owned();
         checker.problem(&at, message, "leave one of them out");
     }
-    index::index(&at, raw, checker)
+    index::index(&at, raw, named.scales, checker)
 }
 
 fn unknown_kinds(pointer: &str, measure: &RawMeasure, checker: &mut Checker<'_>) {

@@ -84,7 +84,8 @@ fn of_scale<'a>(
     Ok(scale.sql(&answer, asked(scale)?))
 }
 
-fn unknown_scale(name: &str, scales: &Scales) -> Fault {
+/// What is said of a scale that is not there.
+pub(crate) fn unknown_scale(name: &str, scales: &Scales) -> Fault {
     let known: Vec<&str> = scales.keys().map(String::as_str).collect();
     Fault { message: format!("there is no scale `{name}`"), hint: named_one_of(name, &known, "the scales are") }
 }

@@ -154,7 +154,7 @@ pub struct RawIndex {
     pub total: Option<Decimal>,
 }
 
-/// A part of an index tree: `min` and `max`, or `levels`, or `items`.
+/// A part of an index tree: `min` and `max`, or `levels`, or `scale`, or `items`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawItem {
@@ -169,6 +169,9 @@ pub struct RawItem {
     /// Answer to what it gives, from 0 to 1.
     #[serde(default)]
     pub levels: Option<BTreeMap<String, Decimal>>,
+    /// Name of a scale of labels, of which the worst gives 0 and the best 1.
+    #[serde(default)]
+    pub scale: Option<String>,
     /// The items of a group; their weights sum to 1.
     #[serde(default)]
     pub items: Option<BTreeMap<String, RawItem>>,
@@ -177,7 +180,7 @@ pub struct RawItem {
 impl RawItem {
     /// Whether nothing is said of answers to itself.
     pub(crate) fn is_plain(&self) -> bool {
-        self.min.is_none() && self.max.is_none() && self.levels.is_none()
+        self.min.is_none() && self.max.is_none() && self.levels.is_none() && self.scale.is_none()
     }
 }
 

@@ -10,10 +10,11 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum RawScale {
-    /// The same at all times, or from one time on.
-    Always(RawScaleVersion),
+    // First: a list, if it is empty, could be read as what has no field.
     /// Each is valid until the next.
     Versions(Vec<RawScaleVersion>),
+    /// The same at all times, or from one time on.
+    Always(RawScaleVersion),
 }
 
 /// What a scale is from some time on: `min` and `max`, or `labels`.

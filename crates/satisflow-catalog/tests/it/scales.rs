@@ -239,3 +239,41 @@ fn what_an_expression_names_has_to_be_there() {
     expect("in_class('ten_point', text, 'happy')", "the scale has no class `happy`");
     expect("case when scale_class('seven', text) = 'x' then 1 end", "the scale has no classes");
 }
+
+fn with_index(scale: &str, items: &str) -> String {
+    format!(
+        "version: 1\nscales:\n  s: {scale}\nmeasures:\n  m:\n    index: {{ items: {{ {items} }} }}\nmetrics:\n  k: {{ mean: m }}\n"
+    )
+}
+
+#[test]
+fn an_index_takes_the_labels_of_a_scale() {
+    let index = |scale: &str, answers: &[&str]| {
+        let catalog = catalog(&with_index(scale, "q: { weight: 1, scale: s }"));
+        let events = events(&answers.iter().map(|answer| ("2026-06-30T00:00:00Z", *answer)).collect::<Vec<_>>());
+        let found = engine(&catalog, &events);
+        assert_eq!(found, audit(&catalog, &events), "{scale}");
+        found
+    };
+    let coefficients = index("{ labels: { A: 1.0, B: 0.8, C: 0.4, D: 0 } }", &["A", "Ｂ ", "C", "D", "E"]);
+    assert_eq!(coefficients, [Some(100_0000), Some(80_0000), Some(40_0000), Some(0), None]);
+    let levels = index("{ labels: [好, 還可以, 壞] }", &["好", "还可以", "還可以", "坏", "3"]);
+    assert_eq!(levels, [Some(100_0000), Some(50_0000), Some(50_0000), Some(0), None]);
+}
+
+#[test]
+fn an_index_takes_no_other_scale() {
+    let expect = |scale: &str, item: &str, expected: &str| {
+        assert_eq!(problems(&with_index(scale, &format!("q: {{ weight: 1, {item} }}"))), [expected], "{scale}");
+    };
+    expect("{ labels: [a, b] }", "scale: t", "6: there is no scale `t`");
+    expect(
+        "{ labels: [a, b] }",
+        "scale: s, min: 1, max: 2",
+        "6: how answers to `q` are graded is said in no or in several ways",
+    );
+    let other = "6: an index can't use the scale `s`: it is no set of labels that always holds";
+    expect("{ min: 1, max: 5 }", "scale: s", other);
+    expect("[{ labels: [a] }, { from: 2026-07-01, labels: [a, b] }]", "scale: s", other);
+    expect("{ labels: { a: 2, b: 2 } }", "scale: s", "6: the labels of the scale `s` all count the same");
+}
