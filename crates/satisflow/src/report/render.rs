@@ -83,6 +83,7 @@ pub(crate) fn markdown(report: &Report) -> String {
 
 const STYLE: &str = "body{font:15px/1.5 sans-serif;margin:2rem}table{border-collapse:collapse}\
                      td,th{border:1px solid #bbb;padding:.2rem .6rem;text-align:left}\
+                     td:nth-child(8){white-space:nowrap}\
                      @media(prefers-color-scheme:dark){body{background:#111;color:#ddd}}";
 
 /// A page of its own.
