@@ -18,6 +18,7 @@ mod packs;
 mod place;
 mod readme;
 mod rejects;
+mod report;
 mod snapshots;
 mod sql;
 mod store;

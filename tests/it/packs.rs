@@ -23,7 +23,7 @@ fn golden(pack: &Path) -> String {
 #[test]
 fn every_pack_gives_the_numbers_of_its_independent_program() {
     let packs = packs();
-    assert!(packs.len() >= 14);
+    assert!(packs.len() >= 22);
     for pack in &packs {
         let committed = std::fs::read_to_string(pack.join("golden.csv")).unwrap();
         assert!(committed == golden(pack), "{}: golden.csv is not what golden.py gives", pack.display());
@@ -63,6 +63,29 @@ fn the_worked_examples_stand_in_the_golden_numbers() {
         let golden = std::fs::read_to_string(repository().join("catalogs").join(pack).join("golden.csv")).unwrap();
         assert!(golden.lines().any(|line| line == row), "{pack}: {row}");
     }
+}
+
+/// One category however it is written, and the lake keeps what came.
+#[test]
+fn categories_are_folded_in_kpis_and_kept_as_they_came_in_events() {
+    let pack = repository().join("catalogs/complaints");
+    let place = offline(&format!("time: data\ncatalog: '{}'", pack.join("catalog.yaml").display()));
+    place.program.succeed(&["replay", pack.join("events.jsonl").to_str().unwrap()]).unwrap();
+    let column = |query: &str| {
+        let out =
+            place.program.succeed(&["--log", "error", "sql", "--lake", "lake", "--format", "csv", query]).unwrap();
+        out.lines().skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let kpis =
+        "select distinct category from kpi_current where grouping_set = 'category' and kpi = 'issue_count' order by 1";
+    assert_eq!(column(kpis), ["Price", "产品质量", "服务", "物流", "\u{fffd}"]);
+    let raw = column("select distinct category from events where category is not null order by 1");
+    assert_eq!(
+        raw,
+        [" 产品质量\u{3000}", "Price", "产品质量", "服务", "服務", "物流", "產品質量", "Ｐｒｉｃｅ", "\u{fffd}"]
+    );
+    let folded = "select count(distinct fold_label(category)) from events";
+    assert_eq!(column(folded), ["5"], "the same function for clients");
 }
 
 #[test]

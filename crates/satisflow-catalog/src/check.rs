@@ -10,7 +10,7 @@ use satisflow_kpi::{CalendarUnit, Definition, Kept, Metric, Plan, Window, Window
 
 use crate::fingerprint::{Parts, fingerprint};
 use crate::index::Index;
-use crate::macros::{self, ScaleBounds};
+use crate::macros::{self, Named, ScaleBounds};
 use crate::raw::{RawCalendarUnit, RawCatalog, RawIndex, RawMeasure, RawMetric, RawWindow};
 use crate::resolved::{Catalog, Dimension, Measure, MetricDefinition};
 
@@ -18,6 +18,7 @@ mod alerts;
 mod counted;
 mod index;
 mod keyed;
+mod scales;
 
 const ZONE_DEFAULT: &str = "Asia/Shanghai";
 const N_MIN_DEFAULT: u32 = 30;
@@ -35,21 +36,32 @@ impl Checker<'_> {
         let hint = (!hint.is_empty()).then(|| hint.to_owned());
         self.problems.at(self.document, pointer, message, hint);
     }
+
+    /// An expression with its macros expanded; NULL if that can't be.
+    fn expanded(&mut self, pointer: &str, sql: &str, named: Named<'_>) -> String {
+        macros::expand(sql, named).unwrap_or_else(|fault| {
+            self.problem(pointer, fault.message, &fault.hint);
+            "NULL".to_owned()
+        })
+    }
 }
 
 pub(crate) fn resolve(
     document: &Document,
     raw: &RawCatalog,
-    scales: &[ScaleBounds],
+    declared: &[ScaleBounds],
     problems: &mut Problems,
 ) -> Catalog {
     let mut checker = Checker { document, problems };
     if raw.version != 1 {
         checker.problem("/version", format!("version {} is not known", raw.version), "write `version: 1`");
     }
-    let dimensions = dimensions(raw, &mut checker);
-    let windows = windows(raw, &mut checker);
-    let measures = measures(raw, scales, &mut checker);
+    let zone = zone(raw.zone.as_deref().unwrap_or(ZONE_DEFAULT), "/zone", &mut checker);
+    let scales = scales::scales(&raw.scales, &zone, &mut checker);
+    let named = Named { declared, scales: &scales };
+    let dimensions = dimensions(raw, named, &mut checker);
+    let windows = windows(raw, &zone, &mut checker);
+    let measures = measures(raw, named, &mut checker);
     let mut catalog = Catalog {
         plan: Plan {
             dimensions: dimensions.iter().map(|d| Arc::clone(&d.name)).collect(),
@@ -72,7 +84,7 @@ fn kept(measures: &[Measure]) -> BTreeMap<usize, Kept> {
     measures.iter().enumerate().filter_map(|(index, m)| Some((index, m.keyed.as_ref()?.kept))).collect()
 }
 
-fn dimensions(raw: &RawCatalog, checker: &mut Checker<'_>) -> Vec<Dimension> {
+fn dimensions(raw: &RawCatalog, named: Named<'_>, checker: &mut Checker<'_>) -> Vec<Dimension> {
     let taken = satisflow_kpi::kpis_schema(&[]);
     for name in raw.dimensions.keys() {
         if taken.column_with_name(name).is_some() {
@@ -80,16 +92,18 @@ fn dimensions(raw: &RawCatalog, checker: &mut Checker<'_>) -> Vec<Dimension> {
             checker.problem(&format!("/dimensions/{name}"), message, "choose another name");
         }
     }
-    raw.dimensions.iter().map(|(name, sql)| Dimension { name: name.as_str().into(), sql: sql.clone() }).collect()
+    let of = |(name, sql): (&String, &String)| {
+        let sql = checker.expanded(&format!("/dimensions/{name}"), sql, named);
+        Dimension { name: name.as_str().into(), sql }
+    };
+    raw.dimensions.iter().map(of).collect()
 }
 
-fn windows(raw: &RawCatalog, checker: &mut Checker<'_>) -> Vec<Window> {
-    let zone_name = raw.zone.as_deref().unwrap_or(ZONE_DEFAULT);
-    let zone = zone(zone_name, "/zone", checker);
+fn windows(raw: &RawCatalog, zone: &TimeZone, checker: &mut Checker<'_>) -> Vec<Window> {
     raw.windows
         .iter()
         .map(|(name, window)| {
-            let span = span(&format!("/windows/{name}"), window, &zone, checker);
+            let span = span(&format!("/windows/{name}"), window, zone, checker);
             Window { name: name.as_str().into(), span }
         })
         .collect()
@@ -169,16 +183,10 @@ fn calendar_unit(unit: RawCalendarUnit) -> CalendarUnit {
     }
 }
 
-fn measures(raw: &RawCatalog, scales: &[ScaleBounds], checker: &mut Checker<'_>) -> Vec<Measure> {
+fn measures(raw: &RawCatalog, named: Named<'_>, checker: &mut Checker<'_>) -> Vec<Measure> {
     let of = |(name, measure): (&String, &RawMeasure)| {
         let pointer = format!("/measures/{name}");
-        let mut text = |field: &str, sql: &str| {
-            macros::expand(sql, scales).unwrap_or_else(|message| {
-                let hint = "docs/kpi-catalog.md tells what may stand here";
-                checker.problem(&format!("{pointer}/{field}"), message, hint);
-                "NULL".to_owned()
-            })
-        };
+        let mut text = |field: &str, sql: &str| checker.expanded(&format!("{pointer}/{field}"), sql, named);
         let filter = measure.filter.as_deref().map(|sql| text("filter", sql));
         let value = measure.value.as_deref().map_or("1".to_owned(), |sql| text("value", sql));
         let weight = measure.weight.as_deref().map_or("1".to_owned(), |sql| text("weight", sql));
@@ -188,7 +196,7 @@ fn measures(raw: &RawCatalog, scales: &[ScaleBounds], checker: &mut Checker<'_>)
         keyed::both(&pointer, measure, checker);
         counted::keyed_and_distinct(&pointer, measure, checker);
         unknown_kinds(&pointer, measure, checker);
-        let index = measure.index.as_ref().and_then(|raw| index_of(&pointer, measure, raw, checker));
+        let index = measure.index.as_ref().and_then(|raw| index_of(&pointer, measure, raw, named, checker));
         let value = index.as_ref().map_or(value, Index::sql);
         let filter = condition(&[("kind", &measure.kinds), ("topic", &measure.topics)], filter);
         let topics = measure.topics.iter().map(|topic| topic.as_str().into()).collect();
@@ -199,7 +207,13 @@ fn measures(raw: &RawCatalog, scales: &[ScaleBounds], checker: &mut Checker<'_>)
     raw.measures.iter().map(of).collect()
 }
 
-fn index_of(pointer: &str, measure: &RawMeasure, raw: &RawIndex, checker: &mut Checker<'_>) -> Option<Index> {
+fn index_of(
+    pointer: &str,
+    measure: &RawMeasure,
+    raw: &RawIndex,
+    named: Named<'_>,
+    checker: &mut Checker<'_>,
+) -> Option<Index> {
     let at = format!("{pointer}/index");
     if measure.value.is_some() {
         checker.problem(&at, "a measure has a `value` or an `index`, not both".to_owned(), "leave `value` out");
@@ -208,7 +222,7 @@ fn index_of(pointer: &str, measure: &RawMeasure, raw: &RawIndex, checker: &mut C
         let message = "an index reads all answers of an event, and `per_answer` each by itself".to_owned();
         checker.problem(&at, message, "leave one of them out");
     }
-    index::index(&at, raw, checker)
+    index::index(&at, raw, named.scales, checker)
 }
 
 fn unknown_kinds(pointer: &str, measure: &RawMeasure, checker: &mut Checker<'_>) {

@@ -158,7 +158,9 @@ impl Planner {
         let columns = answers.fields().iter().map(|f| arrow::array::new_null_array(f.data_type(), 1)).collect();
         let nothing = RecordBatch::try_new(Arc::new(answers.clone()), columns)?;
         let events = DFSchema::try_from(records.as_ref().clone())?;
-        Ok(Planner { context: SessionContext::new(), events, answers: DFSchema::try_from(answers)?, nothing })
+        let context = SessionContext::new();
+        context.register_udf(crate::functions::fold_label_function());
+        Ok(Planner { context, events, answers: DFSchema::try_from(answers)?, nothing })
     }
 
     fn plan(&self, sql: &str, yields: Yields, reads: Reads) -> Result<Planned, String> {

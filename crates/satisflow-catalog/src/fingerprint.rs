@@ -1,8 +1,10 @@
 //! Identity of everything that a definition's values depend on.
 
 use satisflow_kpi::{Kept, Metric, Window, WindowSpan};
+use satisflow_model::FOLDING_VERSION;
 use sha2::{Digest, Sha256};
 
+use crate::functions::FOLD_LABEL;
 use crate::resolved::{Dimension, Measure};
 
 /// Raised whenever the engine's arithmetic or rules of rows change, so that
@@ -40,6 +42,9 @@ pub(crate) fn fingerprint(parts: &Parts<'_>) -> String {
     for set in &parts.grouping_sets {
         let dimensions: Vec<String> = set.iter().map(|d| format!("{}={:?}", d.name, d.sql)).collect();
         lines.push(format!("group {}", dimensions.join(",")));
+    }
+    if lines.iter().any(|line| line.contains(FOLD_LABEL)) {
+        lines.push(format!("folding {FOLDING_VERSION}"));
     }
     let digest = Sha256::digest(lines.join("\n").as_bytes());
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()

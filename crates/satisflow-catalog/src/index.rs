@@ -12,6 +12,10 @@ use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, RecordBatch, Strin
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Decimal128Type};
 use arrow::error::ArrowError;
+use satisflow_model::fold_label;
+
+use crate::functions::FOLD_LABEL;
+use crate::macros::text;
 
 /// Decimals of an index.
 const SCALE: i8 = 4;
@@ -25,8 +29,8 @@ pub(crate) const TOTAL_MAX: i64 = i64::MAX / (2 * WHOLE + 1);
 pub(crate) enum Grades {
     /// `per_step` for each 0.0001 above `min`; `min` and `max` of 4 decimals.
     Range { min: i64, max: i64, per_step: i64 },
-    /// By the answer's text.
-    Levels(BTreeMap<String, i64>),
+    /// By the answer's text as it is, or as labels are compared.
+    Levels { points: BTreeMap<String, i64>, folded: bool },
 }
 
 /// An item: its part of the tree's weight, and what its answers give.
@@ -124,7 +128,8 @@ impl Grades {
                 let number = i64::try_from(number).ok().filter(|number| (min..=max).contains(&number))?;
                 Some((number - min) * per_step)
             }
-            Grades::Levels(levels) => levels.get(texts.texts.value(entry)).copied(),
+            Grades::Levels { points, folded: false } => points.get(texts.texts.value(entry)).copied(),
+            Grades::Levels { points, folded: true } => points.get(&fold_label(texts.texts.value(entry))).copied(),
         }
     }
 
@@ -134,10 +139,10 @@ impl Grades {
                 let points = format!("({} - {min}) * {per_step}", number(answer));
                 format!("CASE WHEN {} THEN {points} ELSE 0 END", self.answered_sql(answer))
             }
-            Grades::Levels(levels) => {
+            Grades::Levels { points, folded } => {
                 let cases: Vec<String> =
-                    levels.iter().map(|(level, points)| format!("WHEN {} THEN {points}", text(level))).collect();
-                format!("CASE {answer} {} ELSE 0 END", cases.join(" "))
+                    points.iter().map(|(level, points)| format!("WHEN {} THEN {points}", text(level))).collect();
+                format!("CASE {} {} ELSE 0 END", compared(answer, *folded), cases.join(" "))
             }
         }
     }
@@ -145,18 +150,18 @@ impl Grades {
     fn answered_sql(&self, answer: &str) -> String {
         match self {
             Grades::Range { min, max, .. } => format!("{} BETWEEN {min} AND {max}", number(answer)),
-            Grades::Levels(levels) => {
-                let levels: Vec<String> = levels.keys().map(|level| text(level)).collect();
-                format!("{answer} IN ({})", levels.join(", "))
+            Grades::Levels { points, folded } => {
+                let levels: Vec<String> = points.keys().map(|level| text(level)).collect();
+                format!("{} IN ({})", compared(answer, *folded), levels.join(", "))
             }
         }
     }
 }
 
-fn number(answer: &str) -> String {
-    format!("CAST(TRY_CAST({answer} AS DECIMAL(18,4)) * 10000 AS BIGINT)")
+fn compared(answer: &str, folded: bool) -> String {
+    if folded { format!("{FOLD_LABEL}({answer})") } else { answer.to_owned() }
 }
 
-fn text(value: &str) -> String {
-    format!("'{}'", value.replace('\'', "''"))
+fn number(answer: &str) -> String {
+    format!("CAST(TRY_CAST({answer} AS DECIMAL(18,4)) * 10000 AS BIGINT)")
 }

@@ -10,14 +10,17 @@ mod answers;
 mod check;
 mod evaluate;
 mod fingerprint;
+mod functions;
 mod index;
 mod load;
 mod macros;
 mod raw;
 mod resolved;
+mod scales;
 
 pub use answers::ID_SEPARATOR;
 pub use evaluate::{EvaluateError, Evaluator, Measured};
+pub use functions::fold_label_function;
 pub use index::Index;
 pub use macros::ScaleBounds;
 pub use raw::RawCatalog;

@@ -1,5 +1,11 @@
-//! `csat_0_100(score, scale)`: min-max normalisation to 0..100, expanded to
-//! plain SQL so that the engine and the audit read the same text.
+//! Calls that are expanded to plain SQL, so that the engine and the audit read
+//! the same text: `csat_0_100(score, scale)` over the scales that events
+//! declare, and over those of the catalog `scale_value('name', answer)`,
+//! `scale_0_100`, `scale_class` and `in_class('name', answer, 'class')`.
+
+use satisflow_document::nearest;
+
+use crate::scales::{Asked, Scale, Scales};
 
 /// Bounds of a numeric scale, 4 decimals.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,43 +18,130 @@ pub struct ScaleBounds {
     pub max: i64,
 }
 
-const NAME: &str = "csat_0_100";
-const UNIT: i64 = 10_000;
-
-/// Expands every call of the macro.
-///
-/// # Errors
-/// A message when a call is not closed or has not two arguments.
-pub(crate) fn expand(sql: &str, scales: &[ScaleBounds]) -> Result<String, String> {
-    let Some(start) = find_call(sql) else { return Ok(sql.to_owned()) };
-    let open = start + NAME.len() + sql[start + NAME.len()..].find('(').unwrap_or(0);
-    let (arguments, end) = arguments(sql, open)?;
-    let [score, scale] = arguments.as_slice() else {
-        return Err(format!("`{NAME}` takes a score and a scale, here it has {} arguments", arguments.len()));
-    };
-    let score = expand(score, scales)?;
-    let rest = expand(&sql[end..], scales)?;
-    Ok(format!("{}{}{rest}", &sql[..start], normalised(&score, scale, scales)))
+/// What calls may name.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Named<'a> {
+    /// Scales that events declare.
+    pub(crate) declared: &'a [ScaleBounds],
+    /// Scales of the catalog.
+    pub(crate) scales: &'a Scales,
 }
 
-/// Where the macro is called, outside of quoted text.
-fn find_call(sql: &str) -> Option<usize> {
+/// Why a call can't be expanded, and what to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) message: String,
+    pub(crate) hint: String,
+}
+
+const NAMES: [&str; 5] = ["csat_0_100", "scale_value", "scale_0_100", "scale_class", "in_class"];
+const UNIT: i64 = 10_000;
+
+/// Expands every call.
+///
+/// # Errors
+/// When a call is not closed, has other arguments than it takes, or names no scale.
+pub(crate) fn expand(sql: &str, named: Named<'_>) -> Result<String, Fault> {
+    let Some((start, name)) = find_call(sql) else { return Ok(sql.to_owned()) };
+    let open = start + name.len() + sql[start + name.len()..].find('(').unwrap_or(0);
+    let (arguments, end) = arguments(sql, open, name)?;
+    let expanded = call(name, &arguments, named)?;
+    let rest = expand(&sql[end..], named)?;
+    Ok(format!("{}{expanded}{rest}", &sql[..start]))
+}
+
+fn call(name: &str, arguments: &[String], named: Named<'_>) -> Result<String, Fault> {
+    match (name, arguments) {
+        ("csat_0_100", [score, scale]) => Ok(normalised(&expand(score, named)?, scale, named.declared)),
+        ("scale_value", [scale, answer]) => of_scale(scale, answer, named, |_| Ok(Asked::Value)),
+        ("scale_0_100", [scale, answer]) => of_scale(scale, answer, named, |_| Ok(Asked::Points)),
+        ("scale_class", [scale, answer]) => of_scale(scale, answer, named, |scale| class(scale, None)),
+        ("in_class", [scale, answer, wanted]) => {
+            let wanted = quoted(wanted)?;
+            of_scale(scale, answer, named, |scale| class(scale, Some(wanted)))
+        }
+        _ => {
+            let takes = match name {
+                "csat_0_100" => "a score and a scale",
+                "in_class" => "a scale, an answer and a class",
+                _ => "a scale and an answer",
+            };
+            let message = format!("`{name}` takes {takes}, here it has {} arguments", arguments.len());
+            Err(Fault { message, hint: String::new() })
+        }
+    }
+}
+
+fn of_scale<'a>(
+    name: &str,
+    answer: &str,
+    named: Named<'_>,
+    asked: impl FnOnce(&Scale) -> Result<Asked<'a>, Fault>,
+) -> Result<String, Fault> {
+    let name = quoted(name)?;
+    let scale = named.scales.get(name).ok_or_else(|| unknown_scale(name, named.scales))?;
+    let answer = expand(answer, named)?;
+    Ok(scale.sql(&answer, asked(scale)?))
+}
+
+/// What is said of a scale that is not there.
+pub(crate) fn unknown_scale(name: &str, scales: &Scales) -> Fault {
+    let known: Vec<&str> = scales.keys().map(String::as_str).collect();
+    Fault { message: format!("there is no scale `{name}`"), hint: named_one_of(name, &known, "the scales are") }
+}
+
+/// A class that a scale has; without a name all of them.
+fn class<'a>(scale: &Scale, wanted: Option<&'a str>) -> Result<Asked<'a>, Fault> {
+    let known = scale.classes();
+    let asked = wanted.map_or(Asked::Class, Asked::InClass);
+    let is_known = wanted.map_or(!known.is_empty(), |wanted| known.contains(&wanted));
+    if is_known || scale.versions.is_empty() {
+        return Ok(asked);
+    }
+    let message =
+        wanted.map_or("the scale has no classes".to_owned(), |name| format!("the scale has no class `{name}`"));
+    Err(Fault { message, hint: named_one_of(wanted.unwrap_or_default(), &known, "its classes are") })
+}
+
+fn named_one_of(name: &str, known: &[&str], list: &str) -> String {
+    match nearest(name, known) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if known.is_empty() => "name them in the catalog: docs/kpi-catalog.md".to_owned(),
+        None => format!("{list} {}", known.join(", ")),
+    }
+}
+
+/// The text of a literal.
+fn quoted(argument: &str) -> Result<&str, Fault> {
+    let inside = argument.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\''));
+    inside.filter(|name| !name.contains('\'')).ok_or_else(|| Fault {
+        message: format!("a scale or a class is named by a text in quotes, and here is {argument}"),
+        hint: "such as scale_value('five_level', answers['q1'])".to_owned(),
+    })
+}
+
+/// Where one of the names is called first, outside of quoted text.
+fn find_call(sql: &str) -> Option<(usize, &'static str)> {
+    NAMES.iter().filter_map(|name| Some((find_call_of(sql, name)?, *name))).min()
+}
+
+fn find_call_of(sql: &str, name: &str) -> Option<usize> {
     let mut from = 0;
-    while let Some(found) = sql[from..].find(NAME) {
+    while let Some(found) = sql[from..].find(name) {
         let at = from + found;
         let quoted = sql[..at].matches('\'').count() % 2 == 1;
-        let called = sql[at + NAME.len()..].trim_start().starts_with('(');
+        let called = sql[at + name.len()..].trim_start().starts_with('(');
         let whole = !sql[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
         if called && whole && !quoted {
             return Some(at);
         }
-        from = at + NAME.len();
+        from = at + name.len();
     }
     None
 }
 
 /// The arguments of a call whose parenthesis opens at `open`, and where it ends.
-fn arguments(sql: &str, open: usize) -> Result<(Vec<String>, usize), String> {
+fn arguments(sql: &str, open: usize, name: &str) -> Result<(Vec<String>, usize), Fault> {
     let (mut depth, mut quoted, mut from) = (0, false, open + 1);
     let mut arguments = Vec::new();
     for (at, c) in sql.char_indices().skip_while(|(at, _)| *at < open) {
@@ -68,14 +161,12 @@ fn arguments(sql: &str, open: usize) -> Result<(Vec<String>, usize), String> {
             return Ok((arguments, at + 1));
         }
     }
-    Err(format!("a call of `{NAME}` is not closed"))
+    Err(Fault { message: format!("a call of `{name}` is not closed"), hint: String::new() })
 }
 
 fn normalised(score: &str, scale: &str, scales: &[ScaleBounds]) -> String {
-    let cases: Vec<String> = scales
-        .iter()
-        .map(|bounds| format!("WHEN '{}' THEN {}", bounds.name.replace('\'', "''"), on_100(score, bounds)))
-        .collect();
+    let cases: Vec<String> =
+        scales.iter().map(|bounds| format!("WHEN {} THEN {}", text(&bounds.name), on_100(score, bounds))).collect();
     format!("(CASE {scale} {} END)", cases.join(" "))
 }
 
@@ -93,7 +184,13 @@ fn on_100(score: &str, bounds: &ScaleBounds) -> String {
     }
 }
 
-fn decimal(value: i64) -> String {
+/// A literal of a text.
+pub(crate) fn text(value: &str) -> String {
+    format!("'{}'", value.replace('\'', "''"))
+}
+
+/// A number of 4 decimals as it is written.
+pub(crate) fn decimal(value: i64) -> String {
     let text = format!("{}.{:04}", value / UNIT, (value % UNIT).abs());
     let sign = if value < 0 && value > -UNIT { "-" } else { "" };
     let short = text.trim_end_matches('0').trim_end_matches('.');
@@ -104,6 +201,10 @@ fn decimal(value: i64) -> String {
 mod tests {
     use super::*;
 
+    fn expanded(sql: &str, declared: &[ScaleBounds]) -> Result<String, Fault> {
+        expand(sql, Named { declared, scales: &Scales::new() })
+    }
+
     fn scale(name: &str, min: i64, max: i64) -> ScaleBounds {
         ScaleBounds { name: name.into(), min: min * UNIT, max: max * UNIT }
     }
@@ -111,19 +212,19 @@ mod tests {
     #[test]
     fn calls_are_expanded_also_inside_each_other_and_never_in_quotes() {
         let five = [scale("1-5", 1, 5)];
-        let out = expand("csat_0_100(coalesce(score, overall), scale) < 60", &five).unwrap();
+        let out = expanded("csat_0_100(coalesce(score, overall), scale) < 60", &five).unwrap();
         assert_eq!(
             out,
             "(CASE scale WHEN '1-5' THEN CAST(((coalesce(score, overall)) - 1) * 25 AS DECIMAL(18,4)) END) < 60"
         );
-        assert_eq!(expand("'csat_0_100('", &five).unwrap(), "'csat_0_100('");
-        assert!(expand("csat_0_100(score", &five).is_err());
-        assert!(expand("csat_0_100(score)", &five).unwrap_err().contains("1 arguments"));
+        assert_eq!(expanded("'csat_0_100('", &five).unwrap(), "'csat_0_100('");
+        assert!(expanded("csat_0_100(score", &five).is_err());
+        assert!(expanded("csat_0_100(score)", &five).unwrap_err().message.contains("1 arguments"));
     }
 
     #[test]
     fn a_range_that_does_not_divide_100_is_rounded_at_four_decimals() {
-        let out = expand("csat_0_100(score, scale)", &[scale("1-7", 1, 7)]).unwrap();
+        let out = expanded("csat_0_100(score, scale)", &[scale("1-7", 1, 7)]).unwrap();
         assert!(out.contains("/ 6, 4)"), "{out}");
     }
 }

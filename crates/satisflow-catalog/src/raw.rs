@@ -6,6 +6,10 @@ use satisflow_document::Decimal;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+mod scales;
+
+pub use scales::{RawClass, RawLabels, RawScale, RawScaleVersion};
+
 /// A KPI catalog.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -15,6 +19,9 @@ pub struct RawCatalog {
     /// IANA zone of calendar windows that name none; default `Asia/Shanghai`.
     #[serde(default)]
     pub zone: Option<String>,
+    /// Name to scale, for `scale_value`, `scale_0_100`, `scale_class` and `in_class`.
+    #[serde(default)]
+    pub scales: BTreeMap<String, RawScale>,
     /// Name to SQL expression over an event's columns; the result is text.
     #[serde(default)]
     pub dimensions: BTreeMap<String, String>,
@@ -151,7 +158,7 @@ pub struct RawIndex {
     pub total: Option<Decimal>,
 }
 
-/// A part of an index tree: `min` and `max`, or `levels`, or `items`.
+/// A part of an index tree: `min` and `max`, or `levels`, or `scale`, or `items`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawItem {
@@ -166,6 +173,9 @@ pub struct RawItem {
     /// Answer to what it gives, from 0 to 1.
     #[serde(default)]
     pub levels: Option<BTreeMap<String, Decimal>>,
+    /// Name of a scale of labels, of which the worst gives 0 and the best 1.
+    #[serde(default)]
+    pub scale: Option<String>,
     /// The items of a group; their weights sum to 1.
     #[serde(default)]
     pub items: Option<BTreeMap<String, RawItem>>,
@@ -174,7 +184,7 @@ pub struct RawItem {
 impl RawItem {
     /// Whether nothing is said of answers to itself.
     pub(crate) fn is_plain(&self) -> bool {
-        self.min.is_none() && self.max.is_none() && self.levels.is_none()
+        self.min.is_none() && self.max.is_none() && self.levels.is_none() && self.scale.is_none()
     }
 }
 

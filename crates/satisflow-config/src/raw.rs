@@ -233,7 +233,7 @@ pub struct RawBindingDetail {
     #[serde(default)]
     #[schemars(extend("default" = "UTC"))]
     pub zone: Option<String>,
-    /// Label to score.
+    /// Label to score; full-width forms and Traditional characters say the same label.
     #[serde(default)]
     pub labels: Option<BTreeMap<String, Decimal>>,
 }

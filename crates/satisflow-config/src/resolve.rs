@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use satisflow_document::{Document, Problems, escape};
 use satisflow_kafka::{KafkaConfig, OnLostOffsets};
-use satisflow_model::{Binding, BindingSource, Limits, Mapping, Scale, Scales, SourceSpec, TimeFormat};
+use satisflow_model::{Binding, BindingSource, Limits, Mapping, Scale, Scales, SourceSpec, TimeFormat, fold_label};
 
 use crate::access::UserSettings;
 use crate::raw::{
@@ -421,18 +421,26 @@ impl Resolver<'_> {
             let message = format!("no time can be read in the form `{}`", time.format);
             self.problem(&format!("{at}/format"), message, "such as `%Y-%m-%d %H:%M:%S` or `%B %d, %Y`");
         }
-        let labels = raw.labels.as_ref().map(|labels| {
-            let score = |(label, score): (&String, &satisflow_document::Decimal)| {
-                let scaled = score.scaled(4);
-                if scaled.is_none() {
-                    let message = format!("the score of `{label}` is not a number of at most 4 decimals");
-                    self.problem(&format!("{at}/labels/{}", escape(label)), message, "such as 3 or 2.5");
-                }
-                (label.trim().to_owned(), scaled.unwrap_or(0))
-            };
-            labels.iter().map(score).collect()
-        });
+        let labels = raw.labels.as_ref().map(|labels| self.labels(at, labels));
         Some(Binding { source, time, labels })
+    }
+
+    /// Folded labels to scores of 4 decimals.
+    fn labels(&mut self, at: &str, raw: &BTreeMap<String, satisflow_document::Decimal>) -> BTreeMap<String, i64> {
+        let mut labels = BTreeMap::new();
+        for (label, score) in raw {
+            let at = format!("{at}/labels/{}", escape(label));
+            let score = score.scaled(4).unwrap_or_else(|| {
+                let message = format!("the score of `{label}` is not a number of at most 4 decimals");
+                self.problem(&at, message, "such as 3 or 2.5");
+                0
+            });
+            if labels.insert(fold_label(label), score).is_some_and(|other| other != score) {
+                let message = format!("`{label}` is compared like another label, which has another score");
+                self.problem(&at, message, "full-width forms and Traditional characters are folded: leave one out");
+            }
+        }
+        labels
     }
 
     fn is_given(&self, pointer: &str) -> bool {

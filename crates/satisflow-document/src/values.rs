@@ -19,6 +19,11 @@ enum DecimalForm {
 }
 
 impl Decimal {
+    /// The text that was written, trimmed.
+    pub fn written(&self) -> &str {
+        &self.0
+    }
+
     /// The integer of `scale` decimals; `None` when more decimals or digits are
     /// written than fit.
     pub fn scaled(&self, scale: usize) -> Option<i64> {

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use crate::event::{Entries, Event, Value};
 use crate::fields::{Column, at, fields, index_of, kind_named};
 use crate::json::{Members, Shape, depth, shape, unquote};
+use crate::label::fold_label;
 use crate::limits::Limits;
 use crate::mapping::{Binding, BindingSource, Input, Mapping, resolve};
 use crate::reject::{Reason, Reject};
@@ -273,7 +274,7 @@ impl Decoder {
     fn number(&self, column: Column, text: &str, binding: Option<&Binding>) -> Result<Value<'static>, values::Fault> {
         if let Some(labels) = binding.and_then(|b| b.labels.as_ref()) {
             let label = text.trim();
-            let Some(score) = labels.get(label).copied() else {
+            let Some(score) = labels.get(&fold_label(label)).copied() else {
                 let shown: String = label.chars().take(60).collect();
                 return Err((Reason::OffScale, format!("`{shown}` is not a label")));
             };

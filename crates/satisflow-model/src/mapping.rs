@@ -44,7 +44,7 @@ pub struct Binding {
     pub source: BindingSource,
     /// Form of a time field, if it is neither RFC 3339 nor epoch milliseconds.
     pub time: Option<TimeFormat>,
-    /// Labels to scores of 4 decimals; the label is kept as attribute `<field>_label`.
+    /// Labels, folded ([`crate::fold_label`]), to scores of 4 decimals; the label as it came is kept as attribute `<field>_label`.
     pub labels: Option<BTreeMap<String, i64>>,
 }
 

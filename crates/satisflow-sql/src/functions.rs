@@ -13,6 +13,7 @@ use datafusion::prelude::SessionContext;
 
 pub(crate) fn register(context: &SessionContext) {
     context.register_udf(map_to_json::function());
+    context.register_udf(satisflow_catalog::fold_label_function());
     formulas::functions().for_each(|function| context.register_udf(function));
     aggregates::functions().for_each(|function| context.register_udaf(function));
     series::functions().for_each(|function| context.register_udwf(function));

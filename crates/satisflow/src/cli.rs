@@ -59,6 +59,17 @@ Examples:
   satisflow audit --config satisflow.yaml --since 2026-11-01 --until 2026-12-01 --kpi csat
   satisflow audit --config satisflow.yaml --print-sql")]
     Audit(AuditArgs),
+    /// Report the KPIs of a period of the calendar, as they were known at a moment.
+    #[command(
+        after_help = "The same lake, catalog, period and --as-of give the same bytes. Each row names its revision,
+why it was written and when. No service needs to run.
+
+Examples:
+  satisflow report --period 2026-H1
+  satisflow report --period 2026-W47 --format html --as-of 2026-11-24T08:00:00Z > week.html
+  satisflow report --period 2026-11 --format csv --kpi csat --lake ./lake --catalog catalog.yaml"
+    )]
+    Report(command::report::ReportArgs),
     /// Make plausible events, the same for the same seed.
     #[command(after_help = "Examples:
   satisflow generate --events 10000 --seed 7 > events.jsonl
@@ -295,6 +306,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Sql(args) => command::sql::sql(args).await,
         Command::Replay(args) => command::replay::replay(args).await,
         Command::Audit(args) => command::audit::audit(args).await,
+        Command::Report(args) => command::report::report(args).await,
         Command::Generate(args) => command::generate::generate(args).await,
         Command::Rejects(RejectsCommand::List(lake)) => command::rejects::list(lake).await,
         Command::Rejects(RejectsCommand::Export { lake, reason }) => command::rejects::export(lake, reason).await,

@@ -7,6 +7,7 @@ pub(crate) mod generate;
 pub(crate) mod packs;
 pub(crate) mod rejects;
 pub(crate) mod replay;
+pub(crate) mod report;
 pub(crate) mod rules;
 pub(crate) mod run;
 pub(crate) mod serve;

@@ -3,6 +3,7 @@
 mod cli;
 mod command;
 mod packs;
+mod report;
 mod setup;
 mod times;
 

@@ -6,7 +6,9 @@ use satisflow_document::{Decimal, escape};
 
 use super::{Checker, decimal};
 use crate::index::{Grades, Index, Leaf, TOTAL_MAX};
+use crate::macros::{Fault, unknown_scale};
 use crate::raw::{RawIndex, RawItem};
+use crate::scales::{Scales, Values, Version};
 
 const ANSWERED_MIN_DEFAULT: i64 = 700_000;
 /// Levels of a tree; more don't fit the exact weights of paths.
@@ -31,8 +33,12 @@ enum RawGrades {
         min: i64,
         max: i64,
     },
-    /// 4 decimals, from 0 to 1.
-    Levels(BTreeMap<String, i64>),
+    /// Each a number of equal steps up to the whole; texts as they are, or as labels are compared.
+    Levels {
+        levels: BTreeMap<String, i64>,
+        steps: i64,
+        folded: bool,
+    },
 }
 
 /// Where a walk through the tree has come to.
@@ -40,16 +46,17 @@ struct Place<'a> {
     pointer: &'a str,
     weight: i128,
     depth: usize,
+    scales: &'a Scales,
 }
 
 /// The tree, or `None` when problems were added.
-pub(super) fn index(pointer: &str, raw: &RawIndex, checker: &mut Checker<'_>) -> Option<Index> {
+pub(super) fn index(pointer: &str, raw: &RawIndex, scales: &Scales, checker: &mut Checker<'_>) -> Option<Index> {
     let before = checker.problems.len();
     let answered_min = share(&format!("{pointer}/answered_min"), raw.answered_min.as_ref(), checker);
     let items = format!("{pointer}/items");
     top_total(pointer, raw, checker);
     let mut found = Vec::new();
-    walk(&raw.items, &Place { pointer: &items, weight: 1, depth: 1 }, checker, &mut found);
+    walk(&raw.items, &Place { pointer: &items, weight: 1, depth: 1, scales }, checker, &mut found);
     twice(&found, checker);
     let leaves = leaves(&found);
     if leaves.is_none() && checker.problems.len() == before {
@@ -103,7 +110,7 @@ fn walk(items: &BTreeMap<String, RawItem>, place: &Place<'_>, checker: &mut Chec
             checker.problem(&format!("{pointer}/weight"), message, "leave out an item that counts nothing");
         }
         let weight = place.weight.saturating_mul(i128::from(weight.unwrap_or(WEIGHT_ONE)));
-        let here = Place { pointer: &pointer, weight, depth: place.depth };
+        let here = Place { pointer: &pointer, weight, ..*place };
         match &item.items {
             Some(parts) if item.is_plain() => branch(parts, &here, checker, found),
             _ => found.extend(leaf(name, item, &here, checker)),
@@ -122,21 +129,53 @@ fn branch(parts: &BTreeMap<String, RawItem>, here: &Place<'_>, checker: &mut Che
         checker.problem(&pointer, format!("the tree has more than {DEPTH_MAX} levels"), "multiply the weights out");
         return;
     }
-    walk(parts, &Place { pointer: &pointer, weight: here.weight, depth: here.depth + 1 }, checker, found);
+    walk(parts, &Place { pointer: &pointer, depth: here.depth + 1, ..*here }, checker, found);
 }
 
 fn leaf(name: &str, item: &RawItem, here: &Place<'_>, checker: &mut Checker<'_>) -> Option<Found> {
-    let grades = match (&item.min, &item.max, &item.levels, &item.items) {
-        (Some(min), Some(max), None, None) => range(here.pointer, min, max, checker)?,
-        (None, None, Some(levels), None) => RawGrades::Levels(graded(here.pointer, levels, checker)?),
+    let grades = match (&item.min, &item.max, &item.levels, &item.scale, &item.items) {
+        (Some(min), Some(max), None, None, None) => range(here.pointer, min, max, checker)?,
+        (None, None, Some(levels), None, None) => {
+            RawGrades::Levels { levels: graded(here.pointer, levels, checker)?, steps: VALUE_ONE, folded: false }
+        }
+        (None, None, None, Some(scale), None) => of_scale(here, scale, checker)?,
         _ => {
             let message = format!("how answers to `{name}` are graded is said in no or in several ways");
-            checker.problem(here.pointer, message, "one of: `min` and `max`, `levels`, `items`");
+            checker.problem(here.pointer, message, "one of: `min` and `max`, `levels`, `scale`, `items`");
             return None;
         }
     };
-    let Place { pointer, weight, depth } = *here;
+    let Place { pointer, weight, depth, .. } = *here;
     Some(Found { name: name.to_owned(), pointer: pointer.to_owned(), weight, depth, grades })
+}
+
+/// What the labels of a scale give, from its worst to its best.
+fn of_scale(here: &Place<'_>, name: &str, checker: &mut Checker<'_>) -> Option<RawGrades> {
+    let at = format!("{}/scale", here.pointer);
+    let Some(scale) = here.scales.get(name) else {
+        let Fault { message, hint } = unknown_scale(name, here.scales);
+        checker.problem(&at, message, &hint);
+        return None;
+    };
+    let labels = match scale.versions.as_slice() {
+        [Version { from: None, values: Values::Labels(labels) }] => labels,
+        // It has problems of its own.
+        [] => return None,
+        _ => {
+            let message = format!("an index can't use the scale `{name}`: it is no set of labels that always holds");
+            checker.problem(&at, message, "say `min` and `max`, or `levels`");
+            return None;
+        }
+    };
+    let values = || labels.values().map(|label| label.value);
+    let (least, greatest) = (values().min()?, values().max()?);
+    if least == greatest {
+        let message = format!("the labels of the scale `{name}` all count the same");
+        checker.problem(&at, message, "name a scale with a worst and a best label");
+        return None;
+    }
+    let levels = labels.iter().map(|(name, label)| (name.clone(), label.value - least)).collect();
+    Some(RawGrades::Levels { levels, steps: greatest - least, folded: true })
 }
 
 fn range(pointer: &str, min: &Decimal, max: &Decimal, checker: &mut Checker<'_>) -> Option<RawGrades> {
@@ -199,9 +238,9 @@ fn leaves(found: &[Found]) -> Option<HashMap<String, Leaf>> {
 impl Found {
     /// In how many equal steps its answers lie.
     fn steps(&self) -> i128 {
-        match self.grades {
-            RawGrades::Range { min, max } => i128::from(max) - i128::from(min),
-            RawGrades::Levels(_) => i128::from(VALUE_ONE),
+        match &self.grades {
+            RawGrades::Range { min, max } => i128::from(*max) - i128::from(*min),
+            RawGrades::Levels { steps, .. } => i128::from(*steps),
         }
     }
 
@@ -210,7 +249,7 @@ impl Found {
         let step = weight / self.steps();
         match &self.grades {
             RawGrades::Range { .. } => step,
-            RawGrades::Levels(levels) => {
+            RawGrades::Levels { levels, .. } => {
                 levels.values().fold(weight, |shared, grade| gcd(shared, step * i128::from(*grade)))
             }
         }
@@ -221,9 +260,10 @@ impl Found {
         let part = |part: i128| i64::try_from(part / shared).ok();
         let grades = match &self.grades {
             RawGrades::Range { min, max } => Grades::Range { min: *min, max: *max, per_step: part(step)? },
-            RawGrades::Levels(levels) => {
+            RawGrades::Levels { levels, folded, .. } => {
                 let points = |(level, grade): (&String, &i64)| Some((level.clone(), part(step * i128::from(*grade))?));
-                Grades::Levels(levels.iter().map(points).collect::<Option<_>>()?)
+                let points = levels.iter().map(points).collect::<Option<_>>()?;
+                Grades::Levels { points, folded: *folded }
             }
         };
         Some((self.name.clone(), Leaf { weight: part(weight)?, grades }))

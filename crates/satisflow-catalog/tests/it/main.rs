@@ -5,4 +5,5 @@ mod answers;
 mod counted;
 mod indexes;
 mod keyed;
+mod scales;
 mod support;

@@ -178,6 +178,13 @@ fn what_does_not_fit_does_not_hide_what_else_is_wrong() {
             etc/satisflow.yaml:7:19: `5` is not text (write text)
             etc/satisflow.yaml:8:39: the score of `good/fair` is not a number of at most 4 decimals (such as 3 or 2.5)"#]],
     );
+    check(
+        "version: 1\nlake: { url: lake }\nsources:\n  - topic: a\n    mapping:\n\
+            \x20     score: { pointer: /s, labels: { 滿意: 4, 满意: 4, 好: 5, ' 好': 3 } }\n",
+        expect![
+            "etc/satisflow.yaml:6:53: `好` is compared like another label, which has another score (full-width forms and Traditional characters are folded: leave one out)"
+        ],
+    );
 }
 
 #[test]

@@ -202,6 +202,13 @@ fn a_foreign_shape_is_mapped_and_loses_nothing() {
             r#"outcome=accepted event_id=206461 kind=rating event_time=2012-05-20T04:00:00Z source=shop product=Valsartan weight=27.000000 scale=0-100 score=100.0000 attributes={condition: Left, drug: {"name":"Valsartan","maker":"N"}, score_label: positive}"#
         ]],
     );
+    // The label is compared folded, and kept as it came.
+    check_mapped(
+        r#"{"id":2,"rating":"\u3000ｎｅｕｔｒａｌ ","date":"May 20, 2012"}"#,
+        expect![
+            "outcome=accepted event_id=2 kind=rating event_time=2012-05-20T04:00:00Z source=shop weight=1.000000 scale=0-100 score=50.0000 attributes={score_label: 　ｎｅｕｔｒａｌ }"
+        ],
+    );
     check_mapped(
         r#"{"id":1,"rating":"splendid","date":"May 20, 2012"}"#,
         expect![

@@ -12,6 +12,7 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::TryStreamExt;
+use satisflow_catalog::fold_label_function;
 use satisflow_lake::Lake;
 
 use super::{Audit, Ends, Series};
@@ -151,7 +152,9 @@ fn session(memory_bytes_max: Option<usize>) -> Result<SessionContext, PipelineEr
         Some(bytes) => RuntimeEnvBuilder::new().with_memory_limit(bytes, 1.0),
         None => RuntimeEnvBuilder::new(),
     };
-    Ok(SessionContext::new_with_config_rt(config, Arc::new(runtime.build()?)))
+    let context = SessionContext::new_with_config_rt(config, Arc::new(runtime.build()?));
+    context.register_udf(fold_label_function());
+    Ok(context)
 }
 
 fn by_series(batches: Vec<RecordBatch>) -> Result<BTreeMap<SeriesKey, Vec<RecordBatch>>, ArrowError> {

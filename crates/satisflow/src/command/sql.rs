@@ -50,7 +50,8 @@ pub(crate) async fn service(args: &LakeArg) -> Result<Arc<SqlService>> {
     over(&*lake(args).await?)
 }
 
-async fn lake(args: &LakeArg) -> Result<Arc<Lake>> {
+/// The lake itself, or that of a configuration, for reading.
+pub(crate) async fn lake(args: &LakeArg) -> Result<Arc<Lake>> {
     match &args.lake {
         Some(url) => setup::read_lake(url, StoreOptions::default()).await,
         None => setup::configured_lake(&setup::load(&args.config)?.config).await,
