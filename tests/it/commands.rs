@@ -48,7 +48,7 @@ fn the_catalog_is_checked_although_the_configuration_does_not_hold() {
 fn a_file_of_other_events_under_a_name_that_was_replayed_is_refused_and_not_skipped() {
     let place = offline("time: data");
     let event =
-        |id: &str| format!("{{\"event_id\":\"{id}\",\"kind\":\"sale\",\"event_time\":\"2026-05-01T00:00:00Z\"}}\n");
+        |id: &str| format!("{{\"event_id\":\"{id}\",\"kind\":\"survey_response\",\"event_time\":\"2026-05-01T00:00:00Z\"}}\n");
     for folder in ["a", "b"] {
         std::fs::create_dir(place.path().join(folder)).unwrap();
         std::fs::write(place.path().join(folder).join("e.jsonl"), event(folder)).unwrap();
@@ -70,7 +70,7 @@ fn a_file_of_other_events_under_a_name_that_was_replayed_is_refused_and_not_skip
 #[test]
 fn of_several_sources_the_mapping_of_a_file_has_to_be_named() {
     let place = offline("time: data");
-    let mapped = "{ topic: z, mapping: { event_id: /no, event_time: /at, kind: { const: sale } } }";
+    let mapped = "{ topic: z, mapping: { event_id: /no, event_time: /at, kind: { const: survey_response } } }";
     let text = format!("version: 1\nlake: {{ url: lake }}\ntime: data\nsources: [{{ topic: a }}, {mapped}]\n");
     std::fs::write(place.path().join("satisflow.yaml"), text).unwrap();
     std::fs::write(place.path().join("e.jsonl"), "{\"no\":\"7\",\"at\":\"2026-05-01T00:00:00Z\"}\n").unwrap();
