@@ -8,10 +8,12 @@ use prometheus::Registry;
 use satisflow_config::{Config, UserSettings};
 use satisflow_pipeline::ServiceParts;
 use satisflow_sql::{Access, SqlLimits, SqlService, Tables, User};
-use satisflow_web::{Readiness, WebState};
+use satisflow_web::{Changes, Readiness, WebState};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+use super::page;
 
 /// How long open connections may take to end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -64,16 +66,23 @@ impl Serving {
         let access = Arc::new(access(config)?);
         let sql = SqlService::new(&tables, limits, access.callers())?;
         let gauges = parts.gauges(registry)?;
-        let shared = parts.shared.clone();
-        let web = satisflow_web::router(WebState {
+        let (shared, metrics) = (parts.shared.clone(), parts.metrics.clone());
+        let stop = CancellationToken::new();
+        let state = WebState {
             registry: registry.clone(),
             before_scrape: Arc::new(move || gauges.refresh()),
             readiness: Arc::new(move || match shared.look(|_| ()) {
                 Some(()) => Readiness::ready(),
                 None => Readiness::waiting("the engine is being built, or another process publishes the KPIs"),
             }),
-        });
-        let stop = CancellationToken::new();
+            catalog: Arc::new(page::catalog(&parts.catalog)),
+            pipeline: Arc::new(move || page::pipeline(&metrics)),
+            changes: Changes {
+                records: parts.lake.live_records().changes(),
+                kpis: parts.lake.kpis_provider().changes(),
+            },
+        };
+        let web = satisflow_web::router(state, stop.clone());
         let mut tasks = JoinSet::new();
         let router = web.merge(satisflow_sql::http_router(Arc::clone(&sql), Arc::clone(&access)));
         let (pg_stop, http_stop) = (stop.clone(), stop.clone());
