@@ -20,6 +20,9 @@ if [ "${1:-}" != build ]; then
   need prometheus-alertmanager prometheus-alertmanager
   need go golang-go
   need systemd-analyze systemd
+  need chromium chromium
+  need chromedriver chromium-driver
+  need npm npm
 fi
 pkg-config --exists openssl 2> /dev/null || missing+=(libssl-dev)
 [ -f /usr/include/zlib.h ] || missing+=(zlib1g-dev)

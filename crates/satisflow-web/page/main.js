@@ -53,6 +53,10 @@ function showHeader() {
         h('span', { 'aria-hidden': 'true' }, app.connected ? '●' : '○'), ' ', t(app.connected ? 'live.on' : 'live.off')),
       h('button', { type: 'button', 'data-key': 'language', lang: text.language() === 'zh' ? 'en' : 'zh-CN', onclick: otherLanguage }, t('language.other')),
       h('button', { type: 'button', 'data-key': 'theme', title: t('theme.title'), onclick: () => paint(next) }, t(`theme.${theme}`))));
+  // On a phone the tabs are wider than the screen: the chosen one is in the middle.
+  const nav = header.querySelector('nav');
+  const chosen = nav.querySelector('[aria-current]');
+  if (chosen) nav.scrollLeft = chosen.offsetLeft - nav.offsetLeft - (nav.clientWidth - chosen.offsetWidth) / 2;
 }
 
 function otherLanguage() {

@@ -93,7 +93,7 @@ mod tests {
         Some(String::from_utf8(frame.to_vec()).unwrap())
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn what_changes_is_told_together_and_the_end_is_the_services() {
         let (records, kpis, telling) = telling();
         let mut frames = telling.clone().answer().into_body().into_data_stream();
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(text(&mut frames).await, None);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn places_are_bounded_and_given_back() {
         let (_records, _kpis, telling) = telling();
         let all: Vec<Response> = (0..CHANGES_CONNECTIONS_MAX).map(|_| telling.clone().answer()).collect();

@@ -86,7 +86,9 @@ mod tests {
         for file in files(&PAGE) {
             let (path, text) = (file.path().display(), file.contents_utf8().unwrap());
             assert!(text.lines().count() < 500, "{path} has 500 lines or more");
-            for way in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "http://", "https://"] {
+            for way in
+                ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "http://", "https://"]
+            {
                 let allowed = text.replace("http://www.w3.org/2000/svg", "");
                 assert!(!allowed.contains(way), "{path} has {way}");
             }

@@ -89,7 +89,7 @@ function draw(chart) {
 function axes({ x, y, height, data }, [low, high], width) {
   const { points, format } = data;
   const rows = ticks(low, high, height / 56);
-  const { found, step } = times(points[0].t, points.at(-1).t, width / 110);
+  const { found, step } = times(points[0].t, points.at(-1).t, width / (width < 500 ? 70 : 110));
   const written = timeFormat(language(), step);
   return s('g', { class: 'axes', 'aria-hidden': 'true' },
     rows.map((v) => [

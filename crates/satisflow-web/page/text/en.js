@@ -37,7 +37,7 @@ export const en = {
   'control.limits': '3σ limits', 'control.signal': 'signal', 'control.signals': 'Signals',
   'control.rules': 'Beyond a limit, or eight windows in a row on one side of the mean.',
   'control.none': 'There is no control chart of sums or of windows that overlap always.',
-  'control.said': '{chart} of {kpi}: {n} windows, mean {middle}, {signals} signals.',
+  'control.said': '{chart} of {kpi}: {n} windows, mean {middle}, signals: {signals}.',
   'control.p': 'p chart', 'control.u': 'u chart', 'control.c': 'c chart', 'control.x': 'Mean chart (each window’s own standard error)',
   'control.label': 'Control chart of {kpi}, {n} windows', 'control.upper': 'upper limit', 'control.middle': 'mean', 'control.lower': 'lower limit',
   'control.point': '{time}: {value}, limits {lower} to {upper} {special}', 'control.outside': 'beyond a limit', 'control.run': 'eight in a row on one side',
