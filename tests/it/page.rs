@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use satisflow_testkit::{Running, Writer, script, wait_for};
 use serde_json::{Value, json};
 
-use crate::place::{LIMIT, Place, brokers, publishes, scrape};
+use crate::place::{LIMIT, Place, brokers};
 use browser::{Browser, CONTROL, DOWN, ENTER, LEFT, TAB};
 
 mod browser;
@@ -16,6 +16,10 @@ const WIDE: (u32, u32) = (1440, 900);
 const PHONE: (u32, u32) = (390, 844);
 /// A name that means harm to whoever makes HTML or SQL of it.
 const HARM: &str = "<img src=x onerror=alert(1)> 'Toys'";
+
+/// The last of the day's windows of each KPI.
+const PUBLISHED: &str =
+    "count(distinct case when window_name = '1h' and window_end > now() - interval '20 minutes' then kpi end) = 4";
 
 const CATALOG: &str = "version: 1
 zone: UTC
@@ -49,16 +53,24 @@ metrics:
     count: satisfaction
 ";
 
-/// A service with the records of a day, until now.
-fn serve(topic: &str, events: u32, more: &[&str]) -> (Place, Running) {
+/// A service with the records of a day that began so many hours ago, once a condition on what it has published holds.
+fn serve(topic: &str, events: u32, hours_ago: i64, published: &str, more: &[&str]) -> (Place, Running) {
     let place = Place::with(topic, &brokers(), "catalog: catalog.yaml");
     std::fs::write(place.path().join("catalog.yaml"), CATALOG).unwrap();
-    let begin = (Timestamp::now() - SignedDuration::from_hours(24)).to_string();
+    let begin = (Timestamp::now() - SignedDuration::from_hours(hours_ago)).to_string();
     let arguments = [&["--days", "1", "--start", &begin, "--partitions", "2"], more].concat();
     place.generate_all(topic, events, &arguments);
     let running = place.program.start("run", &["run"]).unwrap();
-    wait_for("all is published", LIMIT, || scrape(place.http).filter(|metrics| publishes(metrics))).unwrap();
+    wait_for("all is published", LIMIT, || is_published(&place, published).then_some(())).unwrap();
     (place, running)
+}
+
+/// Whether a condition holds of the rows of `kpis`; `false` while nobody answers.
+fn is_published(place: &Place, condition: &str) -> bool {
+    let request = reqwest::blocking::Client::new().post(url(place, "sql")).header("content-type", "application/sql");
+    let sent = request.body(format!("select {condition} as published from kpis")).send();
+    let answer = sent.ok().and_then(|answer| answer.json::<Value>().ok());
+    answer.is_some_and(|rows| rows[0]["published"] == json!(true))
 }
 
 fn url(place: &Place, hash: &str) -> String {
@@ -85,11 +97,12 @@ fn ratings(department: &str, count: usize, score: u32, name: &str, minutes_ago: 
 
 #[test]
 fn the_page_shows_a_running_service() {
-    let (place, mut running) = serve("page", 12_000, &[]);
+    let (place, mut running) = serve("page", 12_000, 24, PUBLISHED, &[]);
     let writer = Writer::new(&brokers(), "page").unwrap();
     // Half an hour ago: windows that held them are final.
     writer.write(0, &ratings(HARM, 40, 1, "harm", 30)).unwrap();
-    writer.write(1, &[format!("{{\"event_id\": \"{HARM}\", \"kind\": \"{HARM}\"}}")]).unwrap();
+    let unknown = json!({"event_id": "unknown", "kind": HARM, "event_time": Timestamp::now().to_string()});
+    writer.write(1, &[unknown.to_string()]).unwrap();
     let browser = Browser::start("en-US");
     browser.resize(WIDE.0, WIDE.1);
     every_view_has_data(&browser, &place);
@@ -115,7 +128,7 @@ fn every_view_has_data(browser: &Browser, place: &Place) {
         ("#/trend?kpi=csat&window=1h", ".chart .mark.restated", 1),
         ("#/trend?kpi=csat&window=1h", ".card tbody tr", 10),
         ("#/trend?kpi=csat&window=1h", ".limit.bound", 1),
-        ("#/pareto?kpi=complaint_rate&window=day&by=department", ".bar.vital", 2),
+        ("#/pareto?kpi=complaint_rate&window=1h&by=department", ".bar.vital", 2),
         ("#/control?kpi=csat&window=1h", ".limit.control", 2),
         ("#/control?kpi=dissatisfied_share&window=1h", ".limit.control", 2),
         ("#/control?kpi=complaint_rate&window=1h", ".limit.control", 2),
@@ -311,10 +324,11 @@ fn ends_with_a_page_open(browser: &Browser, place: &Place, running: &mut Running
 
 #[test]
 fn a_thousand_groups_are_searched_and_not_all_drawn() {
-    let (place, _running) = serve("page-many", 12_000, &["--departments", "1000", "--clean"]);
+    let many = "count(distinct case when window_name = 'all' and kpi = 'csat' then department end) > 900";
+    let (place, _running) = serve("page-many", 12_000, 72, many, &["--departments", "1000", "--clean"]);
     let browser = Browser::start("en-US");
     browser.resize(WIDE.0, WIDE.1);
-    show(&browser, &place, "#/overview?kpi=csat&window=day&by=department");
+    show(&browser, &place, "#/overview?kpi=csat&window=all&by=department");
     let shown = browser.text(".groups > div > .hint");
     let all = shown.split(" of ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap().replace(',', "");
     assert!(all.parse::<u32>().unwrap() > 900 && browser.count(".groups tbody tr") == 25, "{shown}");
@@ -326,11 +340,11 @@ fn a_thousand_groups_are_searched_and_not_all_drawn() {
         "its trend is shown",
         "return !!document.querySelector('h1 .of') && !!document.querySelector('.chart .dot')",
     );
-    show(&browser, &place, "#/pareto?kpi=csat&window=day&by=department");
+    show(&browser, &place, "#/pareto?kpi=csat&window=all&by=department");
     assert_eq!(browser.count(".bar"), 31, "the rest is one bar");
     browser.resize(PHONE.0, PHONE.1);
     for view in VIEWS {
-        show(&browser, &place, &format!("#/{view}?kpi=csat&window=day&by=department"));
+        show(&browser, &place, &format!("#/{view}?kpi=csat&window=all&by=department"));
         let seen = browser.run("return document.documentElement.scrollWidth", &[]);
         assert!(seen.as_u64().unwrap() <= u64::from(PHONE.0), "{view} is {seen} wide");
     }
@@ -345,7 +359,7 @@ fn a_thousand_groups_are_searched_and_not_all_drawn() {
 #[test]
 fn pictures() {
     let Ok(folder) = std::env::var("SATISFLOW_SCREENSHOTS") else { return };
-    let (place, _running) = serve("page-pictures", 40_000, &[]);
+    let (place, _running) = serve("page-pictures", 40_000, 24, PUBLISHED, &[]);
     let browser = Browser::start("en-US");
     browser.resize(1280, 860);
     for (name, hash) in [

@@ -62,7 +62,7 @@ export function table(caption, columns, rows, properties = {}) {
     c.sort ? h('button', { type: 'button', class: 'sort', onclick: c.sort, 'data-key': `sort-${c.title}` }, c.title) : c.title));
   const line = (row) => h('tr', {}, columns.map((c, at) => h(at === 0 ? 'th' : 'td',
     { scope: at === 0 && 'row', class: c.number && 'number' }, c.cell(row))));
-  return h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': caption, 'data-key': `table-${caption}` },
+  return h('div', { class: 'scroll', tabindex: 0, role: 'group', 'aria-label': caption, 'data-key': `table-${caption}` },
     h('table', properties, h('caption', { class: 'unseen' }, caption),
       h('thead', {}, h('tr', {}, head)), h('tbody', {}, rows.map(line))));
 }

@@ -79,8 +79,7 @@ function show() {
   const name = VIEWS[now.view] ? now.view : 'overview';
   if (app.view?.name !== name) {
     app.view = { name, ...VIEWS[name].create(app) };
-    // Methods that were made over the view itself see the same object.
-    replace(body, app.view.node);
+    replace(body, app.view.titled ? undefined : h('h1', { class: 'unseen' }, t(`nav.${name}`)), app.view.node);
     if (app.shown) main.focus({ preventScroll: true });
     app.shown = true;
     scrollTo(0, 0);

@@ -159,14 +159,18 @@ impl Browser {
         self.post("se/log", &json!({"type": "browser"})).as_array().unwrap().clone()
     }
 
-    /// Where the page has sent requests to since the last time.
+    /// Where pages, other than the browser's own, have sent requests to since the last time.
     pub fn requests(&self) -> Vec<String> {
         let entries = self.post("se/log", &json!({"type": "performance"}));
         let messages =
             entries.as_array().unwrap().iter().map(|entry| {
                 serde_json::from_str::<Value>(entry["message"].as_str().unwrap()).unwrap()["message"].clone()
             });
-        let sent = messages.filter(|message| message["method"] == "Network.requestWillBeSent");
+        let of_page = |message: &Value| {
+            let document = message["params"]["documentURL"].as_str().unwrap_or_default();
+            message["method"] == "Network.requestWillBeSent" && document.starts_with("http")
+        };
+        let sent = messages.filter(of_page);
         sent.map(|message| message["params"]["request"]["url"].as_str().unwrap().to_owned()).collect()
     }
 }

@@ -20,7 +20,7 @@ export function create(app) {
     card(t('trend.title'), { hint: t('trend.hint') }, chart.node, legend(),
       h('details', {}, h('summary', {}, t('chart.table')), numbers)),
     h('div', { class: 'columns' }, groups.node, card(t('trend.restated'), { hint: t('trend.restated.hint') }, revised)));
-  const view = { app, node, chart, head, numbers, revised, groups, filters: ['kpi', 'window', 'by', 'group', 'points'] };
+  const view = { app, node, titled: true, chart, head, numbers, revised, groups, filters: ['kpi', 'window', 'by', 'group', 'points'] };
   view.refresh = (state, what) => refresh(view, state, what);
   return view;
 }
