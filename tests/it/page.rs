@@ -6,7 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use satisflow_testkit::{Running, Writer, script, wait_for};
 use serde_json::{Value, json};
 
-use crate::place::{LIMIT, Place, brokers};
+use crate::access;
+use crate::place::{LIMIT, Place, brokers, offline, scrape};
 use browser::{Browser, CONTROL, DOWN, ENTER, LEFT, TAB};
 
 mod browser;
@@ -112,6 +113,7 @@ fn the_page_shows_a_running_service() {
     is_used_by_keys_alone(&browser, &place);
     runs_statements(&browser, &place);
     speaks_chinese(&browser, &place);
+    draws_the_limits_and_the_vital_few_of_the_domain(&browser);
     asks_nobody_else_and_complains_of_nothing(&browser, &place);
     is_accessible(&browser, &place);
     ends_with_a_page_open(&browser, &place, &mut running);
@@ -149,7 +151,7 @@ fn every_view_has_data(browser: &Browser, place: &Place) {
         "all is balanced",
         "return document.querySelector('.calm') && document.querySelector('.term.polled .value').innerText",
     );
-    assert_eq!(shown.as_str().unwrap().replace(',', "").parse::<f64>().unwrap(), polled);
+    assert_eq!(shown.as_str().unwrap().replace(',', ""), format!("{polled:.0}"));
 }
 
 /// Of a group and of a record, neither as HTML nor as SQL.
@@ -273,6 +275,40 @@ fn speaks_chinese(browser: &Browser, place: &Place) {
     assert_eq!(other.text("nav a"), "总览", "the browser's language is taken");
 }
 
+/// Examples F13 and F5 of the domain, by the modules that draw.
+fn draws_the_limits_and_the_vital_few_of_the_domain(browser: &Browser) {
+    let drawn = browser.run_async(
+        "const done = arguments[0];
+        (async () => {
+          const { controlled } = await import('/page/chart/limits.js');
+          const { bars } = await import('/page/view/pareto.js');
+          const { en } = await import('/page/text/en.js');
+          const { zh } = await import('/page/text/zh.js');
+          const row = ([numerator, denominator], at) => ({ numerator, denominator, n_eff: denominator, value: numerator / denominator,
+            window_start: new Date(at * 1e6).toISOString(), window_end: new Date((at + 1) * 1e6).toISOString() });
+          const chart = (form, counts) => controlled(counts.map(row), { form, per: 1 });
+          const p = chart('share', [[8, 200], [6, 180], [10, 220], [7, 200]]);
+          const u = chart('ratio', [[12, 1], [9, 0.8], [15, 1.2]]);
+          const faults = Object.entries({ reopened: 375, damaged: 180, international: 102, invoice: 282, pickup: 627, lost: 20, proof: 26,
+            late: 751, traces: 345, wrong: 75 }).map(([item, numerator]) => ({ item, numerator }));
+          const few = bars(faults, { form: 'ratio' }, ['item']).filter((bar) => bar.vital);
+          const keys = (texts) => Object.keys(texts).toSorted().join();
+          done([p.middle.toFixed(5), p.points.map((one) => one.upper.toFixed(6)).join(), u.middle.toFixed(0), u.points[0].upper.toFixed(3),
+            few.map((bar) => bar.name).join(), few.at(-1).share.toFixed(4), keys(en) === keys(zh)]);
+        })().catch((error) => done(String(error)))",
+    );
+    let expected = json!([
+        "0.03875",
+        "0.079691,0.081906,0.077786,0.079691",
+        "12",
+        "22.392",
+        "late,pickup,reopened,traces,invoice",
+        "0.8552",
+        true
+    ]);
+    assert_eq!(drawn, expected);
+}
+
 fn asks_nobody_else_and_complains_of_nothing(browser: &Browser, place: &Place) {
     // A statement that was refused on purpose is told to the console by the browser itself.
     let told: Vec<Value> =
@@ -320,6 +356,27 @@ fn ends_with_a_page_open(browser: &Browser, place: &Place, running: &mut Running
     browser.wait("the page says so", "return !!document.querySelector('.live.off')");
     *running = place.program.start("again", &["run"]).unwrap();
     browser.wait("the page is connected again", "return !!document.querySelector('.live.on')");
+}
+
+#[test]
+fn raw_records_are_shown_to_those_who_may_see_them() {
+    let place = offline("time: data");
+    let hash = access::verifier(&place);
+    let users = format!("users:\n  ann: {{ password: '{hash}', raw_data: true }}\n  bob: {{ password: '{hash}' }}\n");
+    let path = place.path().join("satisflow.yaml");
+    std::fs::write(&path, std::fs::read_to_string(&path).unwrap() + &users).unwrap();
+    std::fs::write(place.path().join("records.jsonl"), "{\"kind\": \"rating\", \"phone\": \"555-0100\"}\n").unwrap();
+    place.program.succeed(&["replay", "records.jsonl"]).unwrap();
+    let _running = place.program.start("run", &["run"]).unwrap();
+    wait_for("HTTP answers", LIMIT, || scrape(place.http)).unwrap();
+    let browser = Browser::start("en-US");
+    for (user, told) in [("ann", "555-0100"), ("bob", "The raw record of 39 bytes is not shown to this user.")] {
+        browser.log_in(user, access::PASSWORD);
+        show(&browser, &place, "#/rejects");
+        browser.click(".rejects summary");
+        let text = browser.text(".rejects");
+        assert!(text.contains(told) && text.contains("555-0100") == (user == "ann"), "{user}: {text}");
+    }
 }
 
 #[test]

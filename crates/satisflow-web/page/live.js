@@ -4,12 +4,15 @@ const LEAST_MS = 1000;
 const AGAIN_MS = 10000;
 const SETTLE_MS = 2500;
 
-/** Calls `work` when told, never twice at once, and rests three times as long as it took. */
+/** Calls `work` when told, never twice at once, and rests three times as long as it took: but for what the reader
+ * has chosen. */
 export function paced(work) {
   let running = false;
   let due;
+  let wake = () => {};
   const poke = async (what) => {
     due = { ...due, ...what };
+    if (what.all) wake();
     if (running) return;
     running = true;
     while (due) {
@@ -17,7 +20,7 @@ export function paced(work) {
       due = undefined;
       const began = performance.now();
       await work(now);
-      await new Promise((done) => { setTimeout(done, Math.max(LEAST_MS, 3 * (performance.now() - began))); });
+      await new Promise((done) => { wake = done; setTimeout(done, Math.max(LEAST_MS, 3 * (performance.now() - began))); });
     }
     running = false;
   };

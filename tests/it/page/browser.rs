@@ -94,6 +94,15 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", &feature);
     }
 
+    /// Logs in with each request, as after the browser's own dialogue.
+    pub fn log_in(&self, user: &str, password: &str) {
+        use base64::{Engine, engine::general_purpose::STANDARD};
+        let credentials = STANDARD.encode(format!("{user}:{password}"));
+        self.devtools("Network.enable", &json!({}));
+        let headers = json!({"headers": {"Authorization": format!("Basic {credentials}")}});
+        self.devtools("Network.setExtraHTTPHeaders", &headers);
+    }
+
     pub fn open(&self, url: &str) {
         self.post("url", &json!({"url": url}));
     }

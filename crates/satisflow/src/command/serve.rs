@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use axum::Router;
 use prometheus::Registry;
 use satisflow_config::{Config, UserSettings};
 use satisflow_pipeline::ServiceParts;
@@ -65,24 +66,8 @@ impl Serving {
         };
         let access = Arc::new(access(config)?);
         let sql = SqlService::new(&tables, limits, access.callers())?;
-        let gauges = parts.gauges(registry)?;
-        let (shared, metrics) = (parts.shared.clone(), parts.metrics.clone());
         let stop = CancellationToken::new();
-        let state = WebState {
-            registry: registry.clone(),
-            before_scrape: Arc::new(move || gauges.refresh()),
-            readiness: Arc::new(move || match shared.look(|_| ()) {
-                Some(()) => Readiness::ready(),
-                None => Readiness::waiting("the engine is being built, or another process publishes the KPIs"),
-            }),
-            catalog: Arc::new(page::catalog(&parts.catalog)),
-            pipeline: Arc::new(move || page::pipeline(&metrics)),
-            changes: Changes {
-                records: parts.lake.live_records().changes(),
-                kpis: parts.lake.kpis_provider().changes(),
-            },
-        };
-        let web = satisflow_web::router(state, stop.clone());
+        let web = web(parts, registry, stop.clone())?;
         let mut tasks = JoinSet::new();
         let router = web.merge(satisflow_sql::http_router(Arc::clone(&sql), Arc::clone(&access)));
         let (pg_stop, http_stop) = (stop.clone(), stop.clone());
@@ -105,6 +90,24 @@ impl Serving {
             tracing::warn!("open connections were dropped");
         }
     }
+}
+
+/// Everything over HTTP but SQL.
+fn web(parts: &ServiceParts, registry: &Registry, stop: CancellationToken) -> Result<Router> {
+    let gauges = parts.gauges(registry)?;
+    let (shared, metrics) = (parts.shared.clone(), parts.metrics.clone());
+    let state = WebState {
+        registry: registry.clone(),
+        before_scrape: Arc::new(move || gauges.refresh()),
+        readiness: Arc::new(move || match shared.look(|_| ()) {
+            Some(()) => Readiness::ready(),
+            None => Readiness::waiting("the engine is being built, or another process publishes the KPIs"),
+        }),
+        catalog: Arc::new(page::catalog(&parts.catalog)),
+        pipeline: Arc::new(move || page::pipeline(&metrics)),
+        changes: Changes { records: parts.lake.live_records().changes(), kpis: parts.lake.kpis_provider().changes() },
+    };
+    Ok(satisflow_web::router(state, stop))
 }
 
 fn access(config: &Config) -> Result<Access> {
