@@ -39,7 +39,7 @@ metrics:
     mean: satisfaction
     alerts:
       - { window: 1h, grouping_set: [department], below: 55, clear: 65, n_min: 30 }
-      - { window: 1h, below: 99, severity: warn, n_min: 30 }
+      - { window: 1h, below: 80, severity: warn, n_min: 30 }
   complaint_rate:
     description: Complaints by first opening per unit sold.
     unit: complaints per unit

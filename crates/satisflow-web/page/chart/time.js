@@ -7,7 +7,7 @@ import { band, domain, linear, path, ticks, timeFormat, times } from './scale.js
 const MARGIN = { top: 12, right: 16, bottom: 26, left: 56 };
 
 const SHAPES = {
-  restated: (x, y) => s('path', { class: 'mark restated', d: `M${x} ${y - 5}l5 5l-5 5l-5 -5z` }),
+  restated: (x, y, r) => s('path', { class: 'mark restated', d: `M${x} ${y - r}l${r} ${r}l${-r} ${r}l${-r} ${-r}z` }),
   signal: (x, y) => s('rect', { class: 'mark signal', x: x - 4.5, y: y - 4.5, width: 9, height: 9 }),
 };
 
@@ -114,5 +114,5 @@ function body({ x, y }, points, limits, width) {
     s('path', { class: 'line', d: path(points.map((p) => at(p, p.y))) }),
     points.length <= 60 && points.filter((p) => Number.isFinite(p.y) && !p.mark)
       .map((p) => s('circle', { class: 'dot', cx: x(p.t), cy: y(p.y), r: 2.2 })),
-    points.filter((p) => p.mark && Number.isFinite(p.y)).map((p) => SHAPES[p.mark](x(p.t), y(p.y))));
+    points.filter((p) => p.mark && Number.isFinite(p.y)).map((p) => SHAPES[p.mark](x(p.t), y(p.y), points.length > 120 ? 3.2 : 5)));
 }

@@ -15,7 +15,7 @@ export const en = {
   'status.over_limit': 'over limit', 'status.over_limit.long': 'more groups than the limit: only coarser ones are shown',
   'filter.title': 'What is shown', 'filter.kpi': 'KPI', 'filter.window': 'Window', 'filter.by': 'By', 'filter.total': 'total',
   'filter.all': 'all', 'filter.points': 'Range', 'filter.windows': 'last {n} windows',
-  'tile.interval': '{interval} · n {n}', 'tile.noise': '(within noise)', 'tile.before': 'since the window before',
+  'tile.interval': '{interval} · n {n}', 'tile.n': 'n {n}', 'tile.noise': '(noise)', 'tile.before': 'vs. last window',
   'tile.open': 'open {value} (n {n})', 'tile.until': 'final {time}',
   'groups.of': '{kpi} by {by}', 'groups.title': 'By {by}', 'groups.search': 'Search', 'groups.none': 'No group has this name.',
   'groups.shown': '{shown} of {all} groups', 'groups.all': 'Show all', 'groups.none.title': 'Groups',

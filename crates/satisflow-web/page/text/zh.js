@@ -15,7 +15,7 @@ export const zh = {
   'status.over_limit': '超限', 'status.over_limit.long': '分组数超过上限，只显示较粗的分组',
   'filter.title': '显示内容', 'filter.kpi': '指标', 'filter.window': '窗口', 'filter.by': '分组', 'filter.total': '合计',
   'filter.all': '全部', 'filter.points': '范围', 'filter.windows': '最近 {n} 个窗口',
-  'tile.interval': '{interval} · n {n}', 'tile.noise': '（属于波动）', 'tile.before': '与上一窗口相比',
+  'tile.interval': '{interval} · n {n}', 'tile.n': 'n {n}', 'tile.noise': '（波动）', 'tile.before': '与上一窗口相比',
   'tile.open': '进行中 {value}（n {n}）', 'tile.until': '定稿 {time}',
   'groups.of': '{kpi}，按 {by}', 'groups.title': '按 {by}', 'groups.search': '搜索', 'groups.none': '没有这个名称的分组。',
   'groups.shown': '{all} 组中的 {shown} 组', 'groups.all': '全部显示', 'groups.none.title': '分组',

@@ -6,7 +6,7 @@ import * as data from '../data.js';
 import * as format from '../format.js';
 import { link } from '../state.js';
 import { spark } from '../chart/small.js';
-import { changeText, groupsCard, moved, status } from './parts.js';
+import { about, changeText, groupsCard, moved, status } from './parts.js';
 import { violations, violationList } from './bounds.js';
 import { conservation } from './flow.js';
 
@@ -63,7 +63,7 @@ function tile(view, scope, kpi, open) {
     h('h2', {}, h('a', { href: link(state), 'data-key': `tile-${kpi.name}` }, format.words(kpi.name)), newest && status(newest.status)),
     h('p', { class: 'figure' }, h('span', { class: 'value' }, format.value(newest?.value, kpi)), ' ',
       h('span', { class: 'unit' }, format.unit(kpi))),
-    h('p', { class: 'about' }, newest ? t('tile.interval', { interval: format.interval(newest, kpi), n: format.count(newest.n) }) : t('empty')),
+    h('p', { class: 'about' }, newest ? about(newest, kpi) : t('empty')),
     h('p', { class: 'about' }, change ? [changeText(change, kpi), ' ', h('span', { class: 'hint' }, t('tile.before'))] : '\u00a0'),
     spark(points),
     h('p', { class: 'foot' },

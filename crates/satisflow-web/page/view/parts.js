@@ -13,6 +13,12 @@ const SIGNS = { ok: '●', insufficient: '◌', stale: '◇', incomplete: '◑',
 export const status = (name) => h('span', { class: `status ${name}`, title: t(`status.${name}.long`) },
   h('span', { 'aria-hidden': 'true' }, SIGNS[name] ?? '●'), ' ', t(`status.${name}`));
 
+/** The interval and the number of events behind a value; counts and sums have no interval. */
+export function about(row, kpi) {
+  const n = format.count(row.n);
+  return row.ci_low === null ? t('tile.n', { n }) : t('tile.interval', { interval: format.interval(row, kpi), n });
+}
+
 export const note = (text) => h('p', { class: 'note' }, text);
 
 /** How a value differs from the one before, and whether that is more than noise. */

@@ -5,7 +5,7 @@ import { t } from '../text.js';
 import * as data from '../data.js';
 import * as format from '../format.js';
 import { timeChart } from '../chart/time.js';
-import { groupsCard, note, status } from './parts.js';
+import { about, groupsCard, note, status } from './parts.js';
 
 const RESTATED_MAX = 50;
 const TABLE_MAX = 100;
@@ -51,7 +51,7 @@ function show(view, state, found) {
     h('p', { class: 'hint' }, kpi.description),
     newest && h('p', { class: 'figure' }, h('span', { class: 'value' }, format.value(newest.value, kpi)), ' ',
       h('span', { class: 'unit' }, format.unit(kpi)), ' ', status(newest.status), ' ',
-      h('span', { class: 'hint' }, t('tile.interval', { interval: format.interval(newest, kpi), n: format.count(newest.n) })))));
+      h('span', { class: 'hint' }, about(newest, kpi)))));
   const points = found.map((row) => ({
     t: Date.parse(row.window_end), y: row.value === null ? NaN : row.value, low: row.ci_low, high: row.ci_high,
     mark: row.revision > 1 ? 'restated' : undefined, row,
