@@ -25,9 +25,16 @@ test: setup ## Run every test, with Apache Kafka and independent readers
 	scripts/fetch-kafka.sh > /dev/null
 	scripts/fetch-minio.sh > /dev/null
 	scripts/python-env.sh > /dev/null
+	scripts/fetch-axe.sh > /dev/null
 	python3 -m unittest discover -s tests/oracle -q
 	cargo build --locked --workspace --bins --features failpoints
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-3} cargo test --locked --workspace --features failpoints
+
+.PHONY: screenshots
+screenshots: setup ## Make the pictures of docs/images anew, with Chromium
+	scripts/fetch-kafka.sh > /dev/null
+	cargo build --locked --workspace --bins --features failpoints
+	SATISFLOW_SCREENSHOTS=$(CURDIR)/docs/images cargo test --locked --workspace --features failpoints --test it -- page::pictures --nocapture
 
 .PHONY: test-chaos
 test-chaos: setup ## Kill the program 200 times and compare with a run that was not (seed: SATISFLOW_CHAOS_SEED)

@@ -9,7 +9,7 @@ use satisflow_testkit::{CERTIFICATE, KEY, Running, make_key, wait_for};
 
 use crate::place::{LIMIT, Place, offline};
 
-const PASSWORD: &str = "correct horse, battery: staple";
+pub const PASSWORD: &str = "correct horse, battery: staple";
 /// Leaves a reject, an event with text and one without.
 const RECORDS: &str = concat!(
     r#"{"event_id":"a","kind":"feedback_text","event_time":"2026-01-01T00:00:00Z","text":"call me: 555-0100"}"#,

@@ -15,6 +15,7 @@ mod history;
 mod hostile;
 mod identities;
 mod packs;
+mod page;
 mod place;
 mod readme;
 mod rejects;

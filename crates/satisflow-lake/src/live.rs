@@ -13,6 +13,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::union::UnionExec;
 use deltalake_core::DeltaTable;
 use deltalake_core::delta_datafusion::{DeltaScanConfig, DeltaScanNext};
+use tokio::sync::watch;
 
 use crate::error::LakeError;
 
@@ -54,11 +55,18 @@ impl State {
 #[derive(Debug)]
 pub struct LiveRecords {
     state: RwLock<Arc<State>>,
+    changes: watch::Sender<u64>,
 }
 
 impl LiveRecords {
     pub(crate) fn new(table: &DeltaTable) -> Result<LiveRecords, LakeError> {
-        Ok(LiveRecords { state: RwLock::new(Arc::new(State::of("records", table)?)) })
+        let state = RwLock::new(Arc::new(State::of("records", table)?));
+        Ok(LiveRecords { state, changes: watch::Sender::new(0) })
+    }
+
+    /// Counts the times at which rows came or went.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     fn state(&self) -> Arc<State> {
@@ -68,6 +76,8 @@ impl LiveRecords {
     fn change(&self, change: impl FnOnce(&State) -> Result<State, LakeError>) -> Result<(), LakeError> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         *state = Arc::new(change(&state)?);
+        drop(state);
+        self.changes.send_modify(|count| *count += 1);
         Ok(())
     }
 
@@ -106,6 +116,9 @@ impl LiveRecords {
 
     /// Never back to an older state, or a row of one's own would be in neither part.
     pub(crate) fn refresh(&self, table: &DeltaTable) -> Result<(), LakeError> {
+        if table.version() <= self.state().table.version() {
+            return Ok(());
+        }
         self.change(|state| {
             if table.version() <= state.table.version() {
                 return Ok(state.clone());
@@ -156,11 +169,18 @@ impl TableProvider for LiveRecords {
 pub struct LatestTable {
     name: &'static str,
     state: RwLock<Arc<State>>,
+    changes: watch::Sender<u64>,
 }
 
 impl LatestTable {
     pub(crate) fn new(name: &'static str, table: &DeltaTable) -> Result<LatestTable, LakeError> {
-        Ok(LatestTable { name, state: RwLock::new(Arc::new(State::of(name, table)?)) })
+        let state = RwLock::new(Arc::new(State::of(name, table)?));
+        Ok(LatestTable { name, state, changes: watch::Sender::new(0) })
+    }
+
+    /// Counts the times at which rows came.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     fn state(&self) -> Arc<State> {
@@ -171,6 +191,7 @@ impl LatestTable {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         if table.version() > state.table.version() {
             *state = Arc::new(State::of(self.name, table)?);
+            self.changes.send_modify(|count| *count += 1);
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Metrics and health over HTTP.
+//! Metrics, health and the page over HTTP.
 
 use std::sync::Arc;
 
@@ -7,12 +7,17 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus::{Encoder, Registry, TextEncoder};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+pub use changes::{CHANGES_CONNECTIONS_MAX, Changes};
+
+mod changes;
+mod page;
 
 /// Whether the service answers with complete KPIs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,12 +44,24 @@ pub struct WebState {
     pub before_scrape: Arc<dyn Fn() + Send + Sync>,
     /// Asked by /readyz.
     pub readiness: Arc<dyn Fn() -> Readiness + Send + Sync>,
+    /// What there is to ask for: KPIs, windows, dimensions.
+    pub catalog: Arc<Value>,
+    /// What became of the records, by partition.
+    pub pipeline: Arc<dyn Fn() -> Value + Send + Sync>,
+    /// When there is something new.
+    pub changes: Changes,
 }
 
-/// /metrics, /healthz, /readyz and a page that names them.
-pub fn router(state: WebState) -> Router {
+/// /metrics, /healthz, /readyz, and the page with what it asks for beside SQL.
+/// The streams of the page end at `stop`.
+pub fn router(state: WebState, stop: CancellationToken) -> Router {
+    let telling = changes::Telling::new(state.changes.clone(), stop);
     Router::new()
-        .route("/", get(index))
+        .route("/", get(page::index))
+        .route("/page/{*path}", get(page::file))
+        .route("/api/catalog", get(catalog))
+        .route("/api/pipeline", get(pipeline))
+        .route("/api/changes", get(move || async { telling.answer() }))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
@@ -89,13 +106,18 @@ fn is_loopback(host: &str) -> bool {
     name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-async fn index() -> Html<&'static str> {
-    Html(
-        "<!doctype html><title>Satisflow</title><h1>Satisflow</h1><ul>\
-         <li><a href=\"/metrics\">/metrics</a>: Prometheus\
-         <li><a href=\"/readyz\">/readyz</a>, <a href=\"/healthz\">/healthz</a>\
-         <li>POST /sql: SQL as JSON, CSV or Arrow</ul>",
-    )
+async fn catalog(State(state): State<WebState>) -> Response {
+    axum::Json(&*state.catalog).into_response()
+}
+
+async fn pipeline(State(state): State<WebState>) -> Response {
+    let mut told = (state.pipeline)();
+    if let Some(told) = told.as_object_mut() {
+        let reason = (state.readiness)().0;
+        told.insert("ready".to_owned(), reason.is_none().into());
+        told.insert("reason".to_owned(), reason.into());
+    }
+    axum::Json(told).into_response()
 }
 
 async fn metrics(State(state): State<WebState>) -> Response {

@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod generate;
 pub(crate) mod packs;
+pub(crate) mod page;
 pub(crate) mod rejects;
 pub(crate) mod replay;
 pub(crate) mod report;

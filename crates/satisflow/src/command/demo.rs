@@ -107,7 +107,7 @@ pub(crate) async fn demo(args: DemoArgs) -> Result<ExitCode> {
 
 fn hints(sql: std::net::SocketAddr, http: std::net::SocketAddr) -> String {
     format!(
-        "Try:\n  psql -h {} -p {} -d satisflow -c \"select * from kpi_latest where window_name = '{WINDOW}'\"\n  \
+        "Open http://{http}/ in a browser, or try:\n  psql -h {} -p {} -d satisflow -c \"select * from kpi_latest where window_name = '{WINDOW}'\"\n  \
          curl -s http://{http}/metrics | grep satisflow_kpi_value\n  \
          curl -s http://{http}/sql -H 'content-type: application/json' -d '{{\"query\": \"select kind, count(*) from events group by kind\"}}'",
         sql.ip(),

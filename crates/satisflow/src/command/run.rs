@@ -29,7 +29,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<ExitCode> {
         parts = setup::parts(&checked, &registry) => parts?,
     };
     tracing::info!("SQL at {sql}: psql -h {} -p {} satisflow", sql.ip(), sql.port());
-    tracing::info!("metrics at http://{http}/metrics, SQL over HTTP at http://{http}/sql");
+    tracing::info!("the page at http://{http}/, metrics at http://{http}/metrics, SQL over HTTP at http://{http}/sql");
     serve_and_collect(listeners, parts, registry, kafka, stop, args.exit_at_end).await?;
     Ok(ExitCode::SUCCESS)
 }

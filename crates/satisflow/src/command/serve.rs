@@ -4,14 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use axum::Router;
 use prometheus::Registry;
 use satisflow_config::{Config, UserSettings};
 use satisflow_pipeline::ServiceParts;
 use satisflow_sql::{Access, SqlLimits, SqlService, Tables, User};
-use satisflow_web::{Readiness, WebState};
+use satisflow_web::{Changes, Readiness, WebState};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+use super::page;
 
 /// How long open connections may take to end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -63,17 +66,8 @@ impl Serving {
         };
         let access = Arc::new(access(config)?);
         let sql = SqlService::new(&tables, limits, access.callers())?;
-        let gauges = parts.gauges(registry)?;
-        let shared = parts.shared.clone();
-        let web = satisflow_web::router(WebState {
-            registry: registry.clone(),
-            before_scrape: Arc::new(move || gauges.refresh()),
-            readiness: Arc::new(move || match shared.look(|_| ()) {
-                Some(()) => Readiness::ready(),
-                None => Readiness::waiting("the engine is being built, or another process publishes the KPIs"),
-            }),
-        });
         let stop = CancellationToken::new();
+        let web = web(parts, registry, stop.clone())?;
         let mut tasks = JoinSet::new();
         let router = web.merge(satisflow_sql::http_router(Arc::clone(&sql), Arc::clone(&access)));
         let (pg_stop, http_stop) = (stop.clone(), stop.clone());
@@ -96,6 +90,24 @@ impl Serving {
             tracing::warn!("open connections were dropped");
         }
     }
+}
+
+/// Everything over HTTP but SQL.
+fn web(parts: &ServiceParts, registry: &Registry, stop: CancellationToken) -> Result<Router> {
+    let gauges = parts.gauges(registry)?;
+    let (shared, metrics) = (parts.shared.clone(), parts.metrics.clone());
+    let state = WebState {
+        registry: registry.clone(),
+        before_scrape: Arc::new(move || gauges.refresh()),
+        readiness: Arc::new(move || match shared.look(|_| ()) {
+            Some(()) => Readiness::ready(),
+            None => Readiness::waiting("the engine is being built, or another process publishes the KPIs"),
+        }),
+        catalog: Arc::new(page::catalog(&parts.catalog)),
+        pipeline: Arc::new(move || page::pipeline(&metrics)),
+        changes: Changes { records: parts.lake.live_records().changes(), kpis: parts.lake.kpis_provider().changes() },
+    };
+    Ok(satisflow_web::router(state, stop))
 }
 
 fn access(config: &Config) -> Result<Access> {

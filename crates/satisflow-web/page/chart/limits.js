@@ -1,0 +1,54 @@
+// Control limits of windows that share no event.
+
+/** Of rows, oldest first, those that share no event, the newest among them. */
+export function apart(rows) {
+  const chosen = [];
+  let until = Infinity;
+  for (const row of rows.toReversed()) {
+    if (row.value === null || row.denominator === 0) continue;
+    if (Date.parse(row.window_end) > until) continue;
+    chosen.push(row);
+    until = row.window_start ? Date.parse(row.window_start) : Date.parse(row.window_end);
+  }
+  return chosen.toReversed();
+}
+
+const add = (rows, of) => rows.reduce((sum, row) => sum + Number(of(row)), 0);
+
+/** Which chart a KPI has; none for sums. */
+export const kind = (kpi) => ({ share: 'p', ratio: 'u', count: 'c', mean: 'x', balance: 'x' })[kpi.form];
+
+/** The spread of a row's value around the middle, were nothing special to happen. */
+const SPREAD = {
+  p: (row, middle) => Math.sqrt(middle * (1 - middle) / (row.n_eff ?? row.denominator)),
+  u: (row, middle, per) => per * Math.sqrt(middle / per / row.denominator),
+  c: (row, middle) => Math.sqrt(middle),
+  x: (row) => row.se ?? NaN,
+};
+
+const LEAST = { p: 0, u: 0, c: 0, x: -Infinity };
+const MOST = { p: 1, u: Infinity, c: Infinity, x: Infinity };
+const RUN = 8;
+
+/** The points of a chart with the limits of each, and what is special about it. */
+export function controlled(rows, kpi) {
+  const chart = kind(kpi);
+  const per = kpi.per ?? 1;
+  const chosen = apart(rows);
+  const middle = per * add(chosen, (row) => row.numerator) / (chart === 'c' ? chosen.length : add(chosen, (row) => row.denominator));
+  let side = 0;
+  let length = 0;
+  return {
+    middle,
+    points: chosen.map((row) => {
+      const y = Number(row.value);
+      const reach = 3 * SPREAD[chart](row, middle, per);
+      const [lower, upper] = [Math.max(LEAST[chart], middle - reach), Math.min(MOST[chart], middle + reach)];
+      const now = Math.sign(y - middle);
+      length = now === side ? length + 1 : 1;
+      side = now;
+      const special = y < lower || y > upper ? 'outside' : length >= RUN && now !== 0 ? 'run' : undefined;
+      return { t: Date.parse(row.window_end), y, lower, upper, special, mark: special && 'signal', row };
+    }),
+  };
+}
