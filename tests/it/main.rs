@@ -4,7 +4,9 @@
 mod access;
 mod alerts;
 mod audit;
+mod backfill;
 mod chaos;
+mod clock;
 mod commands;
 mod deploy;
 mod domain;

@@ -7,8 +7,9 @@ use deltalake_core::DeltaTable;
 use deltalake_core::checkpoints::{cleanup_metadata, create_checkpoint};
 use deltalake_core::kernel::transaction::CommitProperties;
 
+use crate::SCORE;
 use crate::error::LakeError;
-use crate::failpoints::reach;
+use crate::failpoints::{reach, watched};
 use crate::lake::Lake;
 use crate::table::Table;
 
@@ -39,6 +40,7 @@ async fn claim(table: &Table) -> Result<DeltaTable, LakeError> {
 }
 
 async fn merge(table: &Table, state: DeltaTable, file_bytes_target: NonZeroU64) -> Result<Maintenance, LakeError> {
+    let state = watched(state, table.name, "compaction").await.map_err(LakeError::delta(table.name))?;
     let optimize = state
         .optimize()
         .with_target_size(file_bytes_target)
@@ -98,7 +100,8 @@ impl Lake {
         Ok(Compaction { lake: self, records: claim(&self.records).await?, kpis: claim(&self.kpis).await? })
     }
 
-    /// Writes a checkpoint of each log and removes entries older than the log's retention.
+    /// Writes a checkpoint of each log and removes entries older than the log's
+    /// retention, of `records` only such as are scored.
     ///
     /// # Errors
     /// When a checkpoint can't be written.
@@ -106,11 +109,28 @@ impl Lake {
         for table in [&self.records, &self.kpis] {
             let state = table.refreshed().await?;
             reach(table.name, "before-checkpoint");
-            create_checkpoint(&state, None).await.map_err(LakeError::delta(table.name))?;
+            let delta = LakeError::delta(table.name);
+            let state = watched(state, table.name, "checkpoint").await.map_err(&delta)?;
+            create_checkpoint(&state, None).await.map_err(&delta)?;
             reach(table.name, "after-checkpoint");
-            cleanup_metadata(&state, None).await.map_err(LakeError::delta(table.name))?;
+            let Some(settled) = self.settled(table, state).await? else { continue };
+            cleanup_metadata(&settled, None).await.map_err(&delta)?;
         }
         Ok(())
+    }
+
+    /// The state whose earlier entries nobody will read any more: the scorer
+    /// reads each entry of `records` by itself. `None` while nothing is scored.
+    async fn settled(&self, table: &Table, mut state: DeltaTable) -> Result<Option<DeltaTable>, LakeError> {
+        if table.name != self.records.name {
+            return Ok(Some(state));
+        }
+        let scored = self.kpi_transaction(SCORE).await?;
+        let Some(scored) = scored.and_then(|version| u64::try_from(version).ok()) else { return Ok(None) };
+        if state.version().is_some_and(|newest| scored < newest) {
+            state.load_version(scored).await.map_err(LakeError::delta(table.name))?;
+        }
+        Ok(Some(state))
     }
 
     /// Deletes files that no version of the last week refers to.
@@ -122,7 +142,9 @@ impl Lake {
         for table in [&self.records, &self.kpis] {
             let state: &Table = table;
             reach(table.name, "before-vacuum");
-            let (_, metrics) = state.refreshed().await?.vacuum().await.map_err(LakeError::delta(table.name))?;
+            let delta = LakeError::delta(table.name);
+            let state = watched(state.refreshed().await?, table.name, "vacuum").await.map_err(&delta)?;
+            let (_, metrics) = state.vacuum().await.map_err(&delta)?;
             reach(table.name, "after-vacuum");
             deleted += metrics.files_deleted.len();
         }

@@ -178,13 +178,14 @@ impl Lake {
     /// rewrote files.
     ///
     /// # Errors
-    /// When the log or a file can't be read.
+    /// When the log or a file can't be read, [`LakeError::EntryGone`] included.
     pub async fn accepted_in(&self, version: u64) -> Result<Vec<RecordBatch>, LakeError> {
         let table = self.records.current().await;
         let schema = table.snapshot().map_err(LakeError::delta("records"))?.snapshot().arrow_schema();
         let entry = table.log_store().read_commit_entry(version).await.map_err(LakeError::delta("records"))?;
+        let entry = entry.ok_or(LakeError::EntryGone { table: "records", version })?;
         let mut batches = Vec::new();
-        for add in entry.iter().flat_map(|bytes| added_files(bytes)) {
+        for add in added_files(&entry) {
             if add.outcome == "accepted" {
                 batches.extend(add.read(&table, &schema).await?);
             }

@@ -218,6 +218,41 @@ async fn compaction_checkpoint_and_vacuum_disturb_nothing() {
     assert_eq!(early.iter().map(RecordBatch::num_rows).sum::<usize>(), 8);
 }
 
+/// As if every entry of the log of `records` were older than its retention.
+fn age_the_log(folder: &tempfile::TempDir) {
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(60 * 86_400);
+    for entry in std::fs::read_dir(folder.path().join("records/_delta_log")).unwrap() {
+        let file = std::fs::File::options().write(true).open(entry.unwrap().path()).unwrap();
+        file.set_modified(long_ago).unwrap();
+    }
+}
+
+async fn score(lake: &Lake, version: i64) {
+    let transactions = BTreeMap::from([(satisflow_lake::SCORE.to_owned(), version)]);
+    let commit = KpisCommit { commit_id: format!("scored {version}"), transactions, ..KpisCommit::default() };
+    lake.commit_kpis(commit).await.unwrap();
+}
+
+/// An entry that is cleaned away before it is scored would take its events from every KPI.
+#[tokio::test]
+async fn entries_of_the_log_are_kept_until_they_are_scored() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = open_with_six_commits(&folder).await;
+    lake.checkpoint().await.unwrap();
+    age_the_log(&folder);
+    lake.commit_records(commit("6;", 0, 24, 28)).await.unwrap();
+    lake.checkpoint().await.unwrap();
+    assert_eq!(lake.accepted_in(1).await.unwrap().len(), 1, "nothing is scored");
+    score(&lake, 3).await;
+    lake.checkpoint().await.unwrap();
+    assert_eq!(lake.accepted_in(4).await.unwrap().len(), 1, "the next to be scored");
+    score(&lake, 7).await;
+    lake.checkpoint().await.unwrap();
+    let gone = lake.accepted_in(4).await.unwrap_err();
+    assert!(matches!(gone, LakeError::EntryGone { version: 4, .. }), "{gone}");
+    assert_eq!(count(&open(&folder).await).await, 28);
+}
+
 /// A lake of 24 records in six commits.
 async fn open_with_six_commits(folder: &tempfile::TempDir) -> Lake {
     let lake = open(folder).await;
