@@ -54,3 +54,6 @@ bench: setup ## Measure (optimised build: half an hour from nothing); figures fo
 	cargo build --release --locked --workspace --bins
 	$(CARGO_TARGET_DIR)/release/satisflow-bench throughput
 	$(CARGO_TARGET_DIR)/release/satisflow-bench latency
+	$(CARGO_TARGET_DIR)/release/satisflow-bench late
+	scripts/python-env.sh > /dev/null
+	$(CARGO_TARGET_DIR)/release/satisflow-bench recovery

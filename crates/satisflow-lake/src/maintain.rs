@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroU64;
 
+use chrono::TimeDelta;
 use deltalake_core::DeltaTable;
 use deltalake_core::checkpoints::{cleanup_metadata, create_checkpoint};
 use deltalake_core::kernel::transaction::CommitProperties;
@@ -21,6 +22,10 @@ pub struct Maintenance {
     /// Files that they were merged into.
     pub files_added: u64,
 }
+
+/// Replaced files are kept for this long. An hour less than checkpoints tell of
+/// them, so that none is forgotten between a vacuum and the checkpoint after it.
+const RETENTION: TimeDelta = TimeDelta::hours(7 * 24 - 1);
 
 /// Property of a table: who compacts it.
 const CLAIM: &str = "satisflow.compaction";
@@ -83,6 +88,20 @@ impl Compaction<'_> {
 }
 
 impl Lake {
+    /// A whole round: compacts, deletes what was replaced a week ago, writes
+    /// checkpoints; what was done, and the number of files deleted.
+    ///
+    /// In this order: a checkpoint forgets which files were replaced a week ago.
+    ///
+    /// # Errors
+    /// When one of them fails; rows stay as they are, and the next round goes on.
+    pub async fn maintain(&self, file_bytes_target: NonZeroU64) -> Result<(Maintenance, usize), LakeError> {
+        let done = self.compact(file_bytes_target).await?;
+        let deleted = self.vacuum().await?;
+        self.checkpoint().await?;
+        Ok((done, deleted))
+    }
+
     /// Merges files smaller than `file_bytes_target`. Rows stay as they are, and
     /// readers of the log see that nothing is new.
     ///
@@ -133,7 +152,7 @@ impl Lake {
         Ok(Some(state))
     }
 
-    /// Deletes files that no version of the last week refers to.
+    /// Deletes files that no version of the last week, but for an hour, refers to.
     ///
     /// # Errors
     /// When files can't be listed or deleted.
@@ -144,7 +163,8 @@ impl Lake {
             reach(table.name, "before-vacuum");
             let delta = LakeError::delta(table.name);
             let state = watched(state.refreshed().await?, table.name, "vacuum").await.map_err(&delta)?;
-            let (_, metrics) = state.vacuum().await.map_err(&delta)?;
+            let vacuum = state.vacuum().with_retention_period(RETENTION).with_enforce_retention_duration(false);
+            let (_, metrics) = vacuum.await.map_err(&delta)?;
             reach(table.name, "after-vacuum");
             deleted += metrics.files_deleted.len();
         }
