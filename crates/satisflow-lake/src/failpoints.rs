@@ -54,7 +54,7 @@ mod armed {
     /// one waits for a pass.
     const COMMITS_AHEAD_MAX: u64 = 5;
     /// The same for steps within maintenance: a round may find nothing to do.
-    const COMMITS_A_ROUND_MAX: u64 = 3;
+    const COMMITS_A_ROUND_MAX: u64 = 1;
     /// What the names of such steps have between the table and the operation.
     const WITHIN: &str = "-in-";
 
