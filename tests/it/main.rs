@@ -4,7 +4,9 @@
 mod access;
 mod alerts;
 mod audit;
+mod backfill;
 mod chaos;
+mod clock;
 mod commands;
 mod deploy;
 mod domain;
@@ -14,6 +16,7 @@ mod grafana;
 mod history;
 mod hostile;
 mod identities;
+mod late;
 mod packs;
 mod page;
 mod place;

@@ -57,6 +57,17 @@ pub enum LakeError {
         /// The cause.
         source: Box<DeltaTableError>,
     },
+    /// An entry of the log is no longer there.
+    #[error(
+        "table `{table}`: the log entry of version {version} is gone before it was scored: another program has cleaned \
+         the log; move the folder `kpis` away and start again, and every KPI is computed anew from the events"
+    )]
+    EntryGone {
+        /// The table.
+        table: &'static str,
+        /// The version.
+        version: u64,
+    },
     /// Reading rows failed.
     #[error("table `{table}` can't be read: {message}")]
     Read {

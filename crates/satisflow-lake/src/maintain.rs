@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::num::NonZeroU64;
 
+use chrono::TimeDelta;
 use deltalake_core::DeltaTable;
 use deltalake_core::checkpoints::{cleanup_metadata, create_checkpoint};
 use deltalake_core::kernel::transaction::CommitProperties;
 
+use crate::SCORE;
 use crate::error::LakeError;
-use crate::failpoints::reach;
+use crate::failpoints::{reach, watched};
 use crate::lake::Lake;
 use crate::table::Table;
 
@@ -20,6 +22,10 @@ pub struct Maintenance {
     /// Files that they were merged into.
     pub files_added: u64,
 }
+
+/// Replaced files are kept for this long. An hour less than checkpoints tell of
+/// them, so that none is forgotten between a vacuum and the checkpoint after it.
+const RETENTION: TimeDelta = TimeDelta::hours(7 * 24 - 1);
 
 /// Property of a table: who compacts it.
 const CLAIM: &str = "satisflow.compaction";
@@ -39,6 +45,7 @@ async fn claim(table: &Table) -> Result<DeltaTable, LakeError> {
 }
 
 async fn merge(table: &Table, state: DeltaTable, file_bytes_target: NonZeroU64) -> Result<Maintenance, LakeError> {
+    let state = watched(state, table.name, "compaction").await.map_err(LakeError::delta(table.name))?;
     let optimize = state
         .optimize()
         .with_target_size(file_bytes_target)
@@ -81,6 +88,20 @@ impl Compaction<'_> {
 }
 
 impl Lake {
+    /// A whole round: compacts, deletes what was replaced a week ago, writes
+    /// checkpoints; what was done, and the number of files deleted.
+    ///
+    /// In this order: a checkpoint forgets which files were replaced a week ago.
+    ///
+    /// # Errors
+    /// When one of them fails; rows stay as they are, and the next round goes on.
+    pub async fn maintain(&self, file_bytes_target: NonZeroU64) -> Result<(Maintenance, usize), LakeError> {
+        let done = self.compact(file_bytes_target).await?;
+        let deleted = self.vacuum().await?;
+        self.checkpoint().await?;
+        Ok((done, deleted))
+    }
+
     /// Merges files smaller than `file_bytes_target`. Rows stay as they are, and
     /// readers of the log see that nothing is new.
     ///
@@ -98,7 +119,8 @@ impl Lake {
         Ok(Compaction { lake: self, records: claim(&self.records).await?, kpis: claim(&self.kpis).await? })
     }
 
-    /// Writes a checkpoint of each log and removes entries older than the log's retention.
+    /// Writes a checkpoint of each log and removes entries older than the log's
+    /// retention, of `records` only such as are scored.
     ///
     /// # Errors
     /// When a checkpoint can't be written.
@@ -106,14 +128,31 @@ impl Lake {
         for table in [&self.records, &self.kpis] {
             let state = table.refreshed().await?;
             reach(table.name, "before-checkpoint");
-            create_checkpoint(&state, None).await.map_err(LakeError::delta(table.name))?;
+            let delta = LakeError::delta(table.name);
+            let state = watched(state, table.name, "checkpoint").await.map_err(&delta)?;
+            create_checkpoint(&state, None).await.map_err(&delta)?;
             reach(table.name, "after-checkpoint");
-            cleanup_metadata(&state, None).await.map_err(LakeError::delta(table.name))?;
+            let Some(settled) = self.settled(table, state).await? else { continue };
+            cleanup_metadata(&settled, None).await.map_err(&delta)?;
         }
         Ok(())
     }
 
-    /// Deletes files that no version of the last week refers to.
+    /// The state whose earlier entries nobody will read any more: the scorer
+    /// reads each entry of `records` by itself. `None` while nothing is scored.
+    async fn settled(&self, table: &Table, mut state: DeltaTable) -> Result<Option<DeltaTable>, LakeError> {
+        if table.name != self.records.name {
+            return Ok(Some(state));
+        }
+        let scored = self.kpi_transaction(SCORE).await?;
+        let Some(scored) = scored.and_then(|version| u64::try_from(version).ok()) else { return Ok(None) };
+        if state.version().is_some_and(|newest| scored < newest) {
+            state.load_version(scored).await.map_err(LakeError::delta(table.name))?;
+        }
+        Ok(Some(state))
+    }
+
+    /// Deletes files that no version of the last week, but for an hour, refers to.
     ///
     /// # Errors
     /// When files can't be listed or deleted.
@@ -122,7 +161,10 @@ impl Lake {
         for table in [&self.records, &self.kpis] {
             let state: &Table = table;
             reach(table.name, "before-vacuum");
-            let (_, metrics) = state.refreshed().await?.vacuum().await.map_err(LakeError::delta(table.name))?;
+            let delta = LakeError::delta(table.name);
+            let state = watched(state.refreshed().await?, table.name, "vacuum").await.map_err(&delta)?;
+            let vacuum = state.vacuum().with_retention_period(RETENTION).with_enforce_retention_duration(false);
+            let (_, metrics) = vacuum.await.map_err(&delta)?;
             reach(table.name, "after-vacuum");
             deleted += metrics.files_deleted.len();
         }

@@ -178,6 +178,18 @@ impl Lake {
         read(&self.kpis.refreshed().await?, "kpis", Some(condition), &[]).await
     }
 
+    /// Some columns of [`Lake::read_kpis`].
+    ///
+    /// # Errors
+    /// As for [`Lake::read_accepted`].
+    pub async fn read_kpi_columns(
+        &self,
+        condition: Expr,
+        columns: &[&str],
+    ) -> Result<SendableRecordBatchStream, LakeError> {
+        read(&self.kpis.refreshed().await?, "kpis", Some(condition), columns).await
+    }
+
     /// `kpis` at its newest version, to read rows and transactions that belong together.
     ///
     /// # Errors
@@ -190,13 +202,14 @@ impl Lake {
     /// rewrote files.
     ///
     /// # Errors
-    /// When the log or a file can't be read.
+    /// When the log or a file can't be read, [`LakeError::EntryGone`] included.
     pub async fn accepted_in(&self, version: u64) -> Result<Vec<RecordBatch>, LakeError> {
         let table = self.records.current().await;
         let schema = table.snapshot().map_err(LakeError::delta("records"))?.snapshot().arrow_schema();
         let entry = table.log_store().read_commit_entry(version).await.map_err(LakeError::delta("records"))?;
+        let entry = entry.ok_or(LakeError::EntryGone { table: "records", version })?;
         let mut batches = Vec::new();
-        for add in entry.iter().flat_map(|bytes| added_files(bytes)) {
+        for add in added_files(&entry) {
             if add.outcome == "accepted" {
                 batches.extend(add.read(&table, &schema).await?);
             }

@@ -93,13 +93,13 @@ impl Replay {
             let records = taken.iter().map(|(offset, line)| record(&file.topic, *offset, line));
             collector.take(records, None, (self.parts.clock)()).await?;
             if collector.due().is_some_and(|due| due <= Instant::now()) {
-                flush(&mut collector, scorer).await?;
+                flush(&mut collector, scorer, (self.parts.clock)()).await?;
             }
         }
         if file.next < from {
             return Err(file.is_another(format!("it has {} lines, and {from} of it were taken before", file.next)));
         }
-        flush(&mut collector, scorer).await
+        flush(&mut collector, scorer, (self.parts.clock)()).await
     }
 
     /// The line that was taken last has to be what the lake has of it.
@@ -184,10 +184,14 @@ fn event_id(decoder: &Decoder, topic: &str, line: &[u8]) -> Option<String> {
     decoder.decode(&record(topic, 0, line), None).ok().map(|event| event.event_id().to_owned())
 }
 
-async fn flush(collector: &mut Collector, scorer: &mut Scorer) -> Result<(), PipelineError> {
+async fn flush(
+    collector: &mut Collector,
+    scorer: &mut Scorer,
+    clock: i64,
+) -> Result<(), PipelineError> {
     if let Some(committed) = collector.flush().await? {
         scorer.remember(committed.version, committed.accepted);
-        scorer.take_in().await?;
+        scorer.take_in(clock).await?;
     }
     Ok(())
 }

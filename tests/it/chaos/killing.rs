@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use satisflow_testkit::wait_for;
+use satisflow_testkit::{Program, wait_for};
 
 use super::{LIMIT, Place, TIME, TOPIC, brokers, free_port};
+use crate::clock::shifted;
 
 /// When a process ends.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +27,10 @@ pub struct Killed {
 /// Small commits, so that many kills land in one stream.
 const SMALL: &str = "flush_rows_max: 15, compact_interval_secs: 1, ";
 const SMALL_BUFFER: &str = "buffer_bytes_max: 65536, ";
+/// Steps after which a vacuum has something to delete a week later.
+const RECORDS_COMPACTED: &str = "records-in-compaction-after-log-entry";
+const KPIS_COMPACTED: &str = "kpis-in-compaction-after-log-entry";
+const EIGHT_DAYS_SECS: i64 = 8 * 86_400;
 
 impl Killed {
     pub fn new(group: &str, total: i64) -> Killed {
@@ -62,9 +67,21 @@ impl Killed {
         }
     }
 
-    fn kill_at(&self, name: &'static str, passes: u64) {
+    fn kill_at(&mut self, name: &'static str, passes: u64) {
+        let Some((part, _)) = name.split_once("-in-vacuum-") else {
+            return self.kill_program_at(self.place.program.clone(), name, passes);
+        };
+        // A vacuum deletes what a compaction has replaced a week ago.
+        let compacted = if part == "records" { RECORDS_COMPACTED } else { KPIS_COMPACTED };
+        self.kill_program_at(self.place.program.clone(), compacted, 0);
+        self.runs += 1;
+        self.configure(SMALL, SMALL_BUFFER);
+        self.kill_program_at(shifted(&self.place, EIGHT_DAYS_SECS), name, passes);
+    }
+
+    fn kill_program_at(&self, program: Program, name: &'static str, passes: u64) {
         let hit = self.place.path().join(format!("hit-{}", self.runs));
-        let program = self.place.program.clone().with_environment(&[
+        let program = program.with_environment(&[
             ("SATISFLOW_FAILPOINT", format!("{name}:{passes}")),
             ("SATISFLOW_FAILPOINT_HIT", hit.to_string_lossy().into_owned()),
         ]);

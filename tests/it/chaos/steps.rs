@@ -26,6 +26,22 @@ pub const ALL: &[(&str, u64)] = &[
     ("records-after-vacuum", 1),
     ("kpis-before-vacuum", 1),
     ("kpis-after-vacuum", 1),
+    // Within: one file of a compaction written of several, its log entry before
+    // the reply, a checkpoint that nothing points to, one file of several deleted.
+    ("records-in-compaction-after-file", 1),
+    ("records-in-compaction-before-log-entry", 1),
+    ("records-in-compaction-after-log-entry", 1),
+    ("kpis-in-compaction-after-file", 1),
+    ("kpis-in-compaction-before-log-entry", 1),
+    ("kpis-in-compaction-after-log-entry", 1),
+    ("records-in-checkpoint-before-checkpoint-file", 1),
+    ("records-in-checkpoint-after-checkpoint-file", 1),
+    ("kpis-in-checkpoint-before-checkpoint-file", 1),
+    ("kpis-in-checkpoint-after-checkpoint-file", 1),
+    ("records-in-vacuum-after-log-entry", 1),
+    ("records-in-vacuum-after-deletion", 1),
+    ("kpis-in-vacuum-after-log-entry", 1),
+    ("kpis-in-vacuum-after-deletion", 1),
 ];
 /// After partitions were assigned, a random kill comes within this.
 const RANDOM_MS_MAX: u64 = 1500;

@@ -218,6 +218,82 @@ async fn compaction_checkpoint_and_vacuum_disturb_nothing() {
     assert_eq!(early.iter().map(RecordBatch::num_rows).sum::<usize>(), 8);
 }
 
+/// As if what was replaced so far had been replaced eight days ago.
+fn age_what_was_replaced(folder: &tempfile::TempDir) {
+    for entry in std::fs::read_dir(folder.path().join("records/_delta_log")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let lines = std::fs::read_to_string(&path).unwrap();
+        let aged = lines.lines().map(|line| {
+            let mut action: serde_json::Value = serde_json::from_str(line).unwrap();
+            if let Some(removed) = action.get_mut("remove") {
+                removed["deletionTimestamp"] = (removed["deletionTimestamp"].as_i64().unwrap() - 8 * DAY_MS).into();
+            }
+            format!("{action}\n")
+        });
+        std::fs::write(&path, aged.collect::<String>()).unwrap();
+    }
+}
+
+/// A checkpoint that comes first forgets these files, and they stay for ever.
+#[tokio::test]
+async fn what_a_compaction_has_replaced_is_deleted_a_week_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = NonZeroU64::new(1 << 20).unwrap();
+    let replaced = open_with_six_commits(&folder).await.compact(target).await.unwrap().files_removed;
+    let (_, deleted) = open(&folder).await.maintain(target).await.unwrap();
+    assert_eq!(deleted, 0, "readers of earlier versions have a week");
+    std::fs::remove_file(folder.path().join("records/_delta_log/_last_checkpoint")).unwrap();
+    for entry in std::fs::read_dir(folder.path().join("records/_delta_log")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "parquet") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    age_what_was_replaced(&folder);
+    let lake = open(&folder).await;
+    let (_, deleted) = lake.maintain(target).await.unwrap();
+    assert!(replaced > 1 && deleted as u64 == replaced, "{deleted} of {replaced}");
+    assert_eq!(count(&open(&folder).await).await, 24);
+}
+
+/// As if every entry of the log of `records` were older than its retention.
+fn age_the_log(folder: &tempfile::TempDir) {
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(60 * 86_400);
+    for entry in std::fs::read_dir(folder.path().join("records/_delta_log")).unwrap() {
+        let file = std::fs::File::options().write(true).open(entry.unwrap().path()).unwrap();
+        file.set_modified(long_ago).unwrap();
+    }
+}
+
+async fn score(lake: &Lake, version: i64) {
+    let transactions = BTreeMap::from([(satisflow_lake::SCORE.to_owned(), version)]);
+    let commit = KpisCommit { commit_id: format!("scored {version}"), transactions, ..KpisCommit::default() };
+    lake.commit_kpis(commit).await.unwrap();
+}
+
+/// An entry that is cleaned away before it is scored would take its events from every KPI.
+#[tokio::test]
+async fn entries_of_the_log_are_kept_until_they_are_scored() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = open_with_six_commits(&folder).await;
+    lake.checkpoint().await.unwrap();
+    age_the_log(&folder);
+    lake.commit_records(commit("6;", 0, 24, 28)).await.unwrap();
+    lake.checkpoint().await.unwrap();
+    assert_eq!(lake.accepted_in(1).await.unwrap().len(), 1, "nothing is scored");
+    score(&lake, 3).await;
+    lake.checkpoint().await.unwrap();
+    assert_eq!(lake.accepted_in(4).await.unwrap().len(), 1, "the next to be scored");
+    score(&lake, 7).await;
+    lake.checkpoint().await.unwrap();
+    let gone = lake.accepted_in(4).await.unwrap_err();
+    assert!(matches!(gone, LakeError::EntryGone { version: 4, .. }), "{gone}");
+    assert_eq!(count(&open(&folder).await).await, 28);
+}
+
 /// A lake of 24 records in six commits.
 async fn open_with_six_commits(folder: &tempfile::TempDir) -> Lake {
     let lake = open(folder).await;

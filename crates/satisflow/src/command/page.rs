@@ -70,6 +70,8 @@ fn form(metric: Metric) -> &'static str {
         Metric::Balance(_) => "balance",
         Metric::Count(_) => "count",
         Metric::Sum(_) => "sum",
+        Metric::Distinct(_) => "distinct",
+        Metric::Quantile { .. } => "quantile",
     }
 }
 

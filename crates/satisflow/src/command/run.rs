@@ -85,13 +85,8 @@ async fn maintain(parts: ServiceParts, stop: CancellationToken) {
         if parts.shared.look(|_| ()).is_none() {
             continue;
         }
-        let round = async {
-            let done = parts.lake.compact(target).await?;
-            parts.lake.checkpoint().await?;
-            parts.lake.vacuum().await.map(|deleted| (done, deleted))
-        };
         // Broken off it leaves files that nobody names, as a kill does; a vacuum removes them.
-        match stop.run_until_cancelled(round).await {
+        match stop.run_until_cancelled(parts.lake.maintain(target)).await {
             None => return,
             Some(Ok((done, deleted))) => tracing::info!(?done, deleted, "the lake is compacted"),
             Some(Err(error)) => tracing::warn!(%error, "the lake could not be compacted; it is as it was"),
