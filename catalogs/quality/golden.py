@@ -8,8 +8,23 @@ sys.path.append(str(Path(__file__).parent.parent))
 from exact_rows import All, Calendar, Measure, main, one
 
 
-def of(kind, field, times=1):
-    return Measure(lambda event: event[field] * times if event["kind"] == kind and field in event else None, one)
+def of(kind, field, times=1, service=False):
+    """A field of a kind; of defects those of deliveries, which have an order, or the others."""
+
+    def read(event):
+        if event["kind"] != kind or field not in event or ("order_id" in event) is not service:
+            return None
+        return event[field] * times
+
+    return Measure(read, one)
+
+
+def delivered(event):
+    return 1 if event["kind"] == "delivery" and "delivered_at" in event else None
+
+
+def order(event):
+    return event["order_id"]
 
 
 main(
@@ -18,6 +33,12 @@ main(
     series=[
         ([[], ["department"], ["product"]], {
             "defects_per_unit": ("ratio", of("defect", "defects"), of("output", "units")),
+            "defective_share": ("ratio", of("defect", "units"), of("output", "units")),
+            "defects_per_delivery": (
+                "ratio",
+                of("defect", "defects", service=True),
+                Measure(delivered, one, first_per=order),
+            ),
             "dpmo": ("ratio", of("defect", "defects"), of("output", "units", 3), 1_000_000),
         }),
     ],
