@@ -24,6 +24,7 @@ pub enum SqlError {
     Query(#[from] DataFusionError),
 }
 
-fn first_line(error: &DataFusionError) -> String {
-    error.strip_backtrace().lines().next().unwrap_or_default().to_owned()
+/// The first line of what went wrong first: not of the steps that it went wrong in.
+pub(crate) fn first_line(error: &DataFusionError) -> String {
+    error.find_root().strip_backtrace().lines().next().unwrap_or_default().to_owned()
 }

@@ -1,17 +1,17 @@
 //! The PostgreSQL protocol.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use datafusion::prelude::SessionContext;
-use datafusion_postgres::hooks::set_show::SetShowHook;
-use datafusion_postgres::hooks::transactions::TransactionStatementHook;
+use datafusion::sql::sqlparser::ast::Statement;
+use datafusion_postgres::datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use datafusion_postgres::{DfSessionService, Parser, QueryHook};
 use futures::channel::oneshot::Receiver;
 use futures::future::Shared;
-use futures::{FutureExt, Sink, StreamExt};
+use futures::{FutureExt, Sink, Stream, StreamExt};
 use pgwire::api::auth::StartupHandler;
 use pgwire::api::cancel::{CancelHandler, DefaultCancelHandler};
 use pgwire::api::portal::{Format, Portal};
@@ -29,15 +29,20 @@ use tokio::sync::Semaphore;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::access::{Access, Caller};
+use crate::access::Access;
 use crate::error::SqlError;
 use crate::guard::{self, Guard};
 use crate::interrupt::Wanted;
 use crate::service::SqlService;
 use crate::sqlstate::{self, user_error};
 use login::{Door, Login, caller};
+use statements::Statements;
 
+mod copy;
 mod login;
+mod rewrite;
+pub(crate) mod settings;
+mod statements;
 
 /// The listener can't be served.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +107,7 @@ async fn accept(
     stop: CancellationToken,
 ) -> Result<(), PgError> {
     let connections = Arc::new(Semaphore::new(service.limits.connections_max));
-    let (session, tls) = (Arc::new(Session::new(&service)), access.tls());
+    let tls = access.tls();
     let door = Arc::new(Door::new(access));
     loop {
         let socket = tokio::select! {
@@ -120,7 +125,7 @@ async fn accept(
             tokio::spawn(refuse(socket));
             continue;
         };
-        let handlers = Arc::new(Handlers::new(&session, &door));
+        let handlers = Arc::new(Handlers::new(&service, &door));
         let (tls, stop) = (tls.clone(), stop.clone());
         tokio::spawn(async move {
             tokio::select! {
@@ -144,9 +149,9 @@ struct Handlers {
 }
 
 impl Handlers {
-    fn new(session: &Arc<Session>, door: &Arc<Door>) -> Handlers {
+    fn new(service: &Arc<SqlService>, door: &Arc<Door>) -> Handlers {
         Handlers {
-            session: Arc::clone(session),
+            session: Arc::new(Session::new(Arc::clone(service))),
             login: Arc::new(Login::new(Arc::clone(door))),
             cancel: Arc::new(DefaultCancelHandler::new(Arc::clone(&door.connections))),
         }
@@ -186,12 +191,10 @@ impl PgWireServerHandlers for Handlers {
     }
 }
 
-/// The session of the library, with limits on what it runs and streams.
+/// One connection: the session of the library, with limits on what it runs and streams.
 struct Session {
-    sessions: BTreeMap<Caller, DfSessionService>,
     parser: Arc<LimitedParser>,
     timeout: Duration,
-    query_bytes_max: usize,
 }
 
 /// SQLSTATE query_canceled.
@@ -209,6 +212,8 @@ async fn cancel_requests<C: ClientInfo>(client: &C) -> Option<Shared<Receiver<()
 async fn in_time<T>(timeout: Duration, work: impl Future<Output = PgWireResult<T>>) -> PgWireResult<T> {
     tokio::time::timeout(timeout, work).await.map_err(|_| timed_out(timeout))?
 }
+
+type Rows<T> = Pin<Box<dyn Stream<Item = PgWireResult<T>> + Send>>;
 
 /// What ends a response before its last row.
 struct Ends {
@@ -232,12 +237,27 @@ impl Ends {
     /// The response, its rows ending with an error at the timeout or when its
     /// client cancels. Once nobody reads them, the statement ends.
     fn limit(&self, response: Response) -> Response {
-        let Response::Query(query) = response else { return response };
-        let QueryResponse { command_tag, row_schema, data_rows, .. } = query;
+        match response {
+            Response::Query(query) => {
+                let QueryResponse { command_tag, row_schema, data_rows, .. } = query;
+                let mut limited = QueryResponse::new(row_schema, self.rows(data_rows));
+                limited.set_command_tag(&command_tag);
+                Response::Query(limited)
+            }
+            Response::CopyOut(mut copy) => {
+                let rows = std::mem::replace(&mut copy.data_stream, Box::pin(futures::stream::empty()));
+                copy.data_stream = Box::pin(self.rows(rows));
+                Response::CopyOut(copy)
+            }
+            other => other,
+        }
+    }
+
+    fn rows<T: Send + 'static>(&self, rows: Rows<T>) -> impl Stream<Item = PgWireResult<T>> + Send + use<T> {
         let timeout = self.timeout;
         let deadline = tokio::time::Instant::now() + timeout;
         let cancelled = self.cancelled.clone();
-        let rows = futures::stream::unfold(Some((data_rows, Arc::clone(&self.wanted))), move |state| {
+        futures::stream::unfold(Some((rows, Arc::clone(&self.wanted))), move |state| {
             let cancelled = cancelled.clone();
             async move {
                 let (mut rows, wanted) = state?;
@@ -251,54 +271,71 @@ impl Ends {
                     Err(_) => Some((Err(timed_out(timeout)), None)),
                 }
             }
-        });
-        let mut limited = QueryResponse::new(row_schema, rows);
-        limited.set_command_tag(&command_tag);
-        Response::Query(limited)
+        })
     }
 }
 
 impl Session {
-    fn new(service: &SqlService) -> Session {
-        let session = |context: &Arc<SessionContext>| {
-            let hooks: Vec<Arc<dyn QueryHook>> =
-                vec![Arc::new(Guard), Arc::new(SetShowHook), Arc::new(TransactionStatementHook)];
-            DfSessionService::new_with_hooks(Arc::clone(context), hooks)
-        };
-        let sessions: BTreeMap<Caller, DfSessionService> =
-            service.contexts().iter().map(|(caller, context)| (*caller, session(context))).collect();
-        let query_bytes_max = service.limits.query_bytes_max;
-        let parsers = sessions.iter().map(|(caller, session)| (*caller, session.query_parser())).collect();
-        let parser = Arc::new(LimitedParser { parsers, query_bytes_max });
-        Session { sessions, parser, timeout: service.limits.statement_timeout, query_bytes_max }
-    }
-
-    fn of<C: ClientInfo>(&self, client: &C) -> PgWireResult<&DfSessionService> {
-        found(&self.sessions, caller(client)?)
+    fn new(service: Arc<SqlService>) -> Session {
+        let timeout = service.limits.statement_timeout;
+        Session { parser: Arc::new(LimitedParser { service, own: OnceLock::new() }), timeout }
     }
 
     /// The client's `statement_timeout` where it is shorter than the limit.
     fn timeout_of<C: ClientInfo>(&self, client: &C) -> Duration {
-        let own = client.metadata().get("statement_timeout_ms").and_then(|text| text.parse().ok());
-        own.map(Duration::from_millis).filter(|own| !own.is_zero()).map_or(self.timeout, |own| own.min(self.timeout))
+        settings::statement_timeout(client.metadata()).map_or(self.timeout, |own| own.min(self.timeout))
     }
 }
 
-/// The library's parser behind the limits of a statement.
-struct LimitedParser {
-    parsers: BTreeMap<Caller, Arc<Parser>>,
-    query_bytes_max: usize,
+/// What one connection asks with, made once somebody has logged in: its settings are its own.
+struct Own {
+    context: Arc<SessionContext>,
+    session: DfSessionService,
 }
 
-/// What is there for a caller.
-fn found<T>(of: &BTreeMap<Caller, T>, caller: Caller) -> PgWireResult<&T> {
-    of.get(&caller).ok_or_else(|| user_error("42501", "nothing is published to you".to_owned()))
+/// Reads statements as PostgreSQL's clients write them.
+static COMPATIBLE: LazyLock<PostgresCompatibilityParser> = LazyLock::new(PostgresCompatibilityParser::new);
+
+/// Parser of one connection, behind the limits of a statement.
+struct LimitedParser {
+    service: Arc<SqlService>,
+    own: OnceLock<Own>,
+}
+
+fn failed(error: impl std::error::Error + Send + Sync + 'static) -> PgWireError {
+    PgWireError::ApiError(Box::new(error))
 }
 
 impl LimitedParser {
-    /// What is asked of a statement that is parsed is the same for every caller.
-    fn any(&self) -> PgWireResult<&Arc<Parser>> {
-        self.parsers.values().next().ok_or_else(|| user_error("42501", "nothing is published".to_owned()))
+    fn of<C: ClientInfo + ?Sized>(&self, client: &C) -> PgWireResult<&Own> {
+        let caller = caller(client)?;
+        if let Some(own) = self.own.get() {
+            return Ok(own);
+        }
+        let shared = self.service.contexts().get(&caller);
+        let shared = shared.ok_or_else(|| user_error("42501", "nothing is published to you".to_owned()))?;
+        let context = Arc::new(SessionContext::new_with_state(shared.state()));
+        statements::apply(&context, client.metadata()).map_err(failed)?;
+        let hooks: Vec<Arc<dyn QueryHook>> = vec![Arc::new(Guard), Arc::new(Statements)];
+        let session = DfSessionService::new_with_hooks(Arc::clone(&context), hooks);
+        Ok(self.own.get_or_init(|| Own { context, session }))
+    }
+
+    fn parsed(&self) -> PgWireResult<Arc<Parser>> {
+        let own = self.own.get().map(|own| own.session.query_parser());
+        own.ok_or_else(|| user_error("28000", "nobody has logged in".to_owned()))
+    }
+
+    /// The statements of a text, each of which only reads.
+    fn statements(&self, sql: &str) -> PgWireResult<Vec<Statement>> {
+        let bytes_max = self.service.limits.query_bytes_max;
+        guard::check_size(sql, bytes_max).map_err(|message| user_error("54000", message))?;
+        let mut statements = COMPATIBLE.parse(sql).map_err(failed)?;
+        for statement in &mut statements {
+            guard::check(statement).map_err(|reason| user_error("25006", reason))?;
+            rewrite::for_the_engine(statement);
+        }
+        Ok(statements)
     }
 }
 
@@ -306,21 +343,27 @@ impl LimitedParser {
 impl QueryParser for LimitedParser {
     type Statement = <Parser as QueryParser>::Statement;
 
-    async fn parse_sql<C>(&self, client: &C, sql: &str, types: &[Option<Type>]) -> PgWireResult<Option<Self::Statement>>
+    async fn parse_sql<C>(&self, client: &C, sql: &str, _: &[Option<Type>]) -> PgWireResult<Option<Self::Statement>>
     where
         C: ClientInfo + Unpin + Send + Sync,
     {
-        let parser = found(&self.parsers, caller(client)?)?;
-        guard::check_size(sql, self.query_bytes_max).map_err(|message| user_error("54000", message))?;
-        parser.parse_sql(client, sql, types).await
+        let own = self.of(client)?;
+        let mut statements = self.statements(sql)?.into_iter();
+        let Some(statement) = statements.next() else { return Ok(None) };
+        if statements.next().is_some() {
+            let message = "cannot insert multiple commands into a prepared statement";
+            return Err(user_error("42601", message.to_owned()));
+        }
+        let plan = statements::planned(&statement, &own.context, client.metadata()).await?;
+        Ok(Some((statement.to_string(), Some((statement, plan)))))
     }
 
     fn get_parameter_types(&self, statement: &Self::Statement) -> PgWireResult<Vec<Type>> {
-        self.any()?.get_parameter_types(statement)
+        self.parsed()?.get_parameter_types(statement)
     }
 
     fn get_result_schema(&self, statement: &Self::Statement, format: Option<&Format>) -> PgWireResult<Vec<FieldInfo>> {
-        self.any()?.get_result_schema(statement, format)
+        self.parsed()?.get_result_schema(statement, format)
     }
 }
 
@@ -333,11 +376,11 @@ impl SimpleQueryHandler for Session {
         C::Error: std::fmt::Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        let session = self.of(client)?;
-        guard::check_size(query, self.query_bytes_max).map_err(|message| user_error("54000", message))?;
+        let own = self.parser.of(client)?;
         let timeout = self.timeout_of(client);
         let wanted = Arc::new(Wanted::new(timeout));
-        let running = wanted.scope(SimpleQueryHandler::do_query(session, client, query));
+        let statements = self.parser.statements(query)?;
+        let running = wanted.scope(statements::answers(&statements, &own.context, client));
         let responses = in_time(timeout, running).await?;
         let ends = Ends { timeout, wanted, cancelled: cancel_requests(client).await };
         Ok(responses.into_iter().map(|response| ends.limit(response)).collect())
@@ -365,7 +408,7 @@ impl ExtendedQueryHandler for Session {
         C::Error: std::fmt::Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        let session = self.of(client)?;
+        let session = &self.parser.of(client)?.session;
         let timeout = self.timeout_of(client);
         let wanted = Arc::new(Wanted::new(timeout));
         let running = wanted.scope(ExtendedQueryHandler::do_query(session, client, portal, max_rows));

@@ -140,7 +140,8 @@ fn context(tables: &Tables, runtime: &Arc<RuntimeEnv>, caller: Caller) -> Result
         .with_create_default_catalog_and_schema(true)
         .set_bool("datafusion.execution.parquet.schema_force_view_types", false)
         .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
-        .set_str("datafusion.sql_parser.dialect", "postgres");
+        .set_str("datafusion.sql_parser.dialect", "postgres")
+        .set_str("datafusion.execution.time_zone", "UTC");
     let state = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(Arc::clone(runtime))
@@ -151,6 +152,7 @@ fn context(tables: &Tables, runtime: &Arc<RuntimeEnv>, caller: Caller) -> Result
     functions::register(&context);
     views::register(&context, tables.clone(), caller)?;
     setup_pg_catalog(&context, CATALOG, EmptyContextProvider).map_err(|error| *error)?;
+    functions::register_catalog(&context);
     Ok(Arc::new(context))
 }
 
