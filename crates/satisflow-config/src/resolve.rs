@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use satisflow_document::{Document, Problems, escape};
 use satisflow_kafka::{KafkaConfig, OnLostOffsets};
-use satisflow_model::{Binding, BindingSource, Limits, Mapping, Scale, Scales, SourceSpec, TimeFormat};
+use satisflow_model::{Binding, BindingSource, CustomerKey, Limits, Mapping, Scale, Scales, SourceSpec, TimeFormat};
 
 use crate::access::UserSettings;
 use crate::raw::{
@@ -109,6 +109,8 @@ pub struct Config {
     pub limits: Limits,
     /// Event ids that the duplicates of all partitions are known by without the lake.
     pub identities_max: usize,
+    /// Key that customers' ids are hashed with; `None`: they are stored as they come.
+    pub customer_key: Option<CustomerKey>,
     /// Users of SQL, by name.
     pub users: BTreeMap<String, UserSettings>,
     /// TLS of the PostgreSQL listener.
@@ -119,6 +121,8 @@ pub struct Config {
     pub connections_max: usize,
     /// Longest run of a statement.
     pub statement_timeout: Duration,
+    /// A connection that asks nothing for this long is ended; `None`: never.
+    pub idle_timeout: Option<Duration>,
     /// Memory of all queries together, bytes.
     pub query_memory_bytes_max: usize,
     /// HTTP listener.
@@ -203,11 +207,13 @@ impl Resolver<'_> {
             audit: audit(&raw.audit),
             limits: limits(&raw.limits),
             identities_max: size(raw.limits.identities_max, 10_000_000),
+            customer_key: raw.privacy.customer_key.as_ref().and_then(|key| self.customer_key(key)),
             users: self.users(&raw.users),
             tls: self.tls(raw.tls.as_ref()),
             sql_listen: self.sql_listen(raw),
             connections_max: size(raw.sql.connections_max, 64),
             statement_timeout: millis(raw.sql.statement_timeout_ms, 60_000),
+            idle_timeout: idle_timeout(raw.sql.idle_timeout_secs),
             query_memory_bytes_max: size(raw.sql.memory_bytes_max, 512 << 20),
             http_listen: self.http_listen(raw),
             metrics_groups_max: size(raw.http.metrics_groups_max, 200),
@@ -445,6 +451,12 @@ impl Resolver<'_> {
             TimeZone::UTC
         })
     }
+}
+
+fn idle_timeout(seconds: Option<u32>) -> Option<Duration> {
+    const IDLE_TIMEOUT_SECS_DEFAULT: u32 = 3600;
+    let seconds = seconds.unwrap_or(IDLE_TIMEOUT_SECS_DEFAULT);
+    (seconds > 0).then(|| Duration::from_secs(u64::from(seconds)))
 }
 
 fn holds(sources: &[RawSource]) -> BTreeMap<String, Duration> {

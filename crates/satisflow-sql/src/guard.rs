@@ -6,9 +6,7 @@ use async_trait::async_trait;
 use datafusion::common::ParamValues;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
-use datafusion::sql::sqlparser::ast::{
-    CopySource, CopyTarget, Query, Select, Set, SetExpr, Statement, Visit, Visitor,
-};
+use datafusion::sql::sqlparser::ast::{CopySource, CopyTarget, Query, Select, Set, SetExpr, Statement, Visit, Visitor};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};

@@ -18,10 +18,15 @@ use pgwire::api::portal::{Format, Portal};
 use pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
 use pgwire::api::results::{FieldInfo, QueryResponse, Response};
 use pgwire::api::stmt::QueryParser;
-use pgwire::api::store::PortalStore;
-use pgwire::api::{ClientInfo, ClientPortalStore, ConnectionHandle, ErrorHandler, PgWireServerHandlers, Type};
+use pgwire::api::store::{Entry, PortalStore};
+use pgwire::api::{
+    ClientInfo, ClientPortalStore, ConnectionHandle, DEFAULT_NAME, ErrorHandler, PgWireServerHandlers, Type,
+};
 use pgwire::error::{PgWireError, PgWireResult};
 use pgwire::messages::PgWireBackendMessage;
+use pgwire::messages::extendedquery::Execute;
+use pgwire::messages::response::TransactionStatus;
+use pgwire::messages::simplequery::Query;
 use pgwire::tokio::process_socket;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -35,10 +40,12 @@ use crate::guard::{self, Guard};
 use crate::interrupt::Wanted;
 use crate::service::SqlService;
 use crate::sqlstate::{self, user_error};
+use idle::Activity;
 use login::{Door, Login, caller};
 use statements::Statements;
 
 mod copy;
+mod idle;
 mod login;
 mod rewrite;
 pub(crate) mod settings;
@@ -125,11 +132,13 @@ async fn accept(
             tokio::spawn(refuse(socket));
             continue;
         };
-        let handlers = Arc::new(Handlers::new(&service, &door));
+        let (activity, idle_timeout) = (Activity::new(), service.limits.idle_timeout);
+        let handlers = Arc::new(Handlers::new(&service, &door, &activity));
         let (tls, stop) = (tls.clone(), stop.clone());
         tokio::spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => {}
+                () = activity.idle(idle_timeout) => tracing::debug!("an idle SQL connection was ended"),
                 ended = process_socket(socket, tls, handlers) => {
                     if let Err(error) = ended {
                         tracing::debug!(%error, "a SQL connection has ended");
@@ -149,9 +158,9 @@ struct Handlers {
 }
 
 impl Handlers {
-    fn new(service: &Arc<SqlService>, door: &Arc<Door>) -> Handlers {
+    fn new(service: &Arc<SqlService>, door: &Arc<Door>, activity: &Arc<Activity>) -> Handlers {
         Handlers {
-            session: Arc::new(Session::new(Arc::clone(service))),
+            session: Arc::new(Session::new(Arc::clone(service), Arc::clone(activity))),
             login: Arc::new(Login::new(Arc::clone(door))),
             cancel: Arc::new(DefaultCancelHandler::new(Arc::clone(&door.connections))),
         }
@@ -195,6 +204,7 @@ impl PgWireServerHandlers for Handlers {
 struct Session {
     parser: Arc<LimitedParser>,
     timeout: Duration,
+    activity: Arc<Activity>,
 }
 
 /// SQLSTATE query_canceled.
@@ -220,6 +230,7 @@ struct Ends {
     timeout: Duration,
     wanted: Arc<Wanted>,
     cancelled: Option<Shared<Receiver<()>>>,
+    activity: Arc<Activity>,
 }
 
 impl Ends {
@@ -256,10 +267,11 @@ impl Ends {
     fn rows<T: Send + 'static>(&self, rows: Rows<T>) -> impl Stream<Item = PgWireResult<T>> + Send + use<T> {
         let timeout = self.timeout;
         let deadline = tokio::time::Instant::now() + timeout;
-        let cancelled = self.cancelled.clone();
+        let (cancelled, activity) = (self.cancelled.clone(), Arc::clone(&self.activity));
         futures::stream::unfold(Some((rows, Arc::clone(&self.wanted))), move |state| {
-            let cancelled = cancelled.clone();
+            let (cancelled, busy) = (cancelled.clone(), activity.begin());
             async move {
+                let _busy = busy;
                 let (mut rows, wanted) = state?;
                 let row = tokio::select! {
                     biased;
@@ -276,9 +288,13 @@ impl Ends {
 }
 
 impl Session {
-    fn new(service: Arc<SqlService>) -> Session {
+    fn new(service: Arc<SqlService>, activity: Arc<Activity>) -> Session {
         let timeout = service.limits.statement_timeout;
-        Session { parser: Arc::new(LimitedParser { service, own: OnceLock::new() }), timeout }
+        Session { parser: Arc::new(LimitedParser { service, own: OnceLock::new() }), timeout, activity }
+    }
+
+    async fn ends<C: ClientInfo>(&self, timeout: Duration, wanted: Arc<Wanted>, client: &C) -> Ends {
+        Ends { timeout, wanted, cancelled: cancel_requests(client).await, activity: Arc::clone(&self.activity) }
     }
 
     /// The client's `statement_timeout` where it is shorter than the limit.
@@ -367,8 +383,30 @@ impl QueryParser for LimitedParser {
     }
 }
 
+/// A transaction that has failed goes on after `ROLLBACK TO`: the library would leave it failed.
+fn revive<C: ClientInfo>(client: &mut C, statement: Option<&Statement>) {
+    let back = matches!(statement, Some(Statement::Rollback { savepoint: Some(_), .. }));
+    if back && client.transaction_status() == TransactionStatus::Error {
+        client.set_transaction_status(TransactionStatus::Transaction);
+    }
+}
+
 #[async_trait]
 impl SimpleQueryHandler for Session {
+    async fn on_query<C>(&self, client: &mut C, query: Query) -> PgWireResult<()>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore,
+        C::Error: std::fmt::Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        if client.transaction_status() == TransactionStatus::Error {
+            let statements = self.parser.statements(&query.query).unwrap_or_default();
+            revive(client, statements.first());
+        }
+        self._on_query(client, query).await
+    }
+
     async fn do_query<C>(&self, client: &mut C, query: &str) -> PgWireResult<Vec<Response>>
     where
         C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
@@ -376,13 +414,14 @@ impl SimpleQueryHandler for Session {
         C::Error: std::fmt::Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
+        let _busy = self.activity.begin();
         let own = self.parser.of(client)?;
         let timeout = self.timeout_of(client);
         let wanted = Arc::new(Wanted::new(timeout));
         let statements = self.parser.statements(query)?;
         let running = wanted.scope(statements::answers(&statements, &own.context, client));
         let responses = in_time(timeout, running).await?;
-        let ends = Ends { timeout, wanted, cancelled: cancel_requests(client).await };
+        let ends = self.ends(timeout, wanted, client).await;
         Ok(responses.into_iter().map(|response| ends.limit(response)).collect())
     }
 }
@@ -394,6 +433,20 @@ impl ExtendedQueryHandler for Session {
 
     fn query_parser(&self) -> Arc<Self::QueryParser> {
         Arc::clone(&self.parser)
+    }
+
+    async fn on_execute<C>(&self, client: &mut C, message: Execute) -> PgWireResult<()>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Self::Statement>,
+        C::Error: std::fmt::Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let portal = client.portal_store().get_portal(message.name.as_deref().unwrap_or(DEFAULT_NAME));
+        if let Some(Entry::Value(portal)) = portal {
+            revive(client, portal.statement.statement.1.as_ref().map(|(statement, _)| statement));
+        }
+        self._on_execute(client, message).await
     }
 
     async fn do_query<C>(
@@ -408,11 +461,12 @@ impl ExtendedQueryHandler for Session {
         C::Error: std::fmt::Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
+        let _busy = self.activity.begin();
         let session = &self.parser.of(client)?.session;
         let timeout = self.timeout_of(client);
         let wanted = Arc::new(Wanted::new(timeout));
         let running = wanted.scope(ExtendedQueryHandler::do_query(session, client, portal, max_rows));
         let response = in_time(timeout, running).await?;
-        Ok(Ends { timeout, wanted, cancelled: cancel_requests(client).await }.limit(response))
+        Ok(self.ends(timeout, wanted, client).await.limit(response))
     }
 }

@@ -18,7 +18,8 @@ use crate::access::Caller;
 use crate::error::SqlError;
 use crate::interrupt::{Interruptible, Wanted};
 use crate::tables::Tables;
-use crate::{functions, guard, views};
+use crate::windows::PartitionsByValue;
+use crate::{catalog, functions, guard, views};
 
 /// Catalog that clients connect to.
 pub(crate) const CATALOG: &str = "satisflow";
@@ -32,6 +33,8 @@ pub struct SqlLimits {
     pub connections_max: usize,
     /// Longest run of a statement, reading its result included.
     pub statement_timeout: Duration,
+    /// A connection that asks nothing for this long is ended; `None`: never.
+    pub idle_timeout: Option<Duration>,
     /// Rows of an HTTP result.
     pub rows_max: usize,
     /// Length of a statement.
@@ -44,6 +47,7 @@ impl Default for SqlLimits {
             memory_bytes_max: 512 << 20,
             connections_max: 64,
             statement_timeout: Duration::from_secs(60),
+            idle_timeout: Some(Duration::from_secs(3600)),
             rows_max: 10_000_000,
             query_bytes_max: 1 << 20,
         }
@@ -135,7 +139,6 @@ impl SqlService {
 
 fn context(tables: &Tables, runtime: &Arc<RuntimeEnv>, caller: Caller) -> Result<Arc<SessionContext>, SqlError> {
     let config = SessionConfig::new()
-        .with_information_schema(true)
         .with_default_catalog_and_schema(CATALOG, "public")
         .with_create_default_catalog_and_schema(true)
         .set_bool("datafusion.execution.parquet.schema_force_view_types", false)
@@ -146,12 +149,14 @@ fn context(tables: &Tables, runtime: &Arc<RuntimeEnv>, caller: Caller) -> Result
         .with_config(config)
         .with_runtime_env(Arc::clone(runtime))
         .with_default_features()
+        .with_physical_optimizer_rule(Arc::new(PartitionsByValue))
         .with_physical_optimizer_rule(Arc::new(Interruptible))
         .build();
     let context = SessionContext::new_with_state(state);
     functions::register(&context);
     views::register(&context, tables.clone(), caller)?;
     setup_pg_catalog(&context, CATALOG, EmptyContextProvider).map_err(|error| *error)?;
+    catalog::register(&context)?;
     functions::register_catalog(&context);
     Ok(Arc::new(context))
 }

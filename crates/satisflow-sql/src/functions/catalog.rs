@@ -5,13 +5,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, Int32Array, StringArray};
 use arrow::datatypes::DataType;
+use arrow::util::display::array_value_to_string;
 use datafusion::common::{Result, ScalarValue, exec_err};
-use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
-};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 use datafusion::prelude::SessionContext;
+use pgwire::api::Type;
+use serde_json::{Map, Value};
 
 use crate::pg::settings::SERVER_VERSION;
 
@@ -121,15 +122,104 @@ pub(crate) fn register_catalog(context: &SessionContext) {
     let version = format!("PostgreSQL {SERVER_VERSION}, on DataFusion {engine}");
     context.register_udf(constant("version", Gives::Owned(version)));
     register_settings(context, BTreeMap::new());
+    context.register_udf(ScalarUDF::from(JsonObject { signature: Signature::user_defined(Volatility::Stable) }));
+    context.register_udf(ScalarUDF::from(ToRegtype {
+        signature: Signature::exact(vec![DataType::Utf8], Volatility::Stable),
+    }));
+}
+
+/// `to_regtype(name)`: the number of a type of PostgreSQL.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct ToRegtype {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for ToRegtype {
+    fn name(&self) -> &str {
+        "to_regtype"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Int32)
+    }
+
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let arrays = ColumnarValue::values_to_arrays(&arguments.args)?;
+        let names = arrays[0].as_string::<i32>();
+        let numbers: Int32Array = names.iter().map(|name| name.and_then(type_number)).collect();
+        Ok(ColumnarValue::Array(Arc::new(numbers)))
+    }
+}
+
+fn type_number(name: &str) -> Option<i32> {
+    /// Numbers of PostgreSQL's own types are below.
+    const NUMBERS_END: u32 = 10_000;
+    let (element, array) = match name.trim().strip_suffix("[]") {
+        Some(element) => (element, "_"),
+        None => (name.trim(), ""),
+    };
+    let element = element.strip_prefix("pg_catalog.").unwrap_or(element).to_ascii_lowercase();
+    let short = match element.as_str() {
+        "bigint" => "int8",
+        "integer" | "int" => "int4",
+        "smallint" => "int2",
+        "boolean" => "bool",
+        "double precision" => "float8",
+        "real" => "float4",
+        "decimal" => "numeric",
+        "character varying" => "varchar",
+        "timestamp with time zone" => "timestamptz",
+        "timestamp without time zone" => "timestamp",
+        other => other,
+    };
+    let wanted = format!("{array}{short}");
+    let found = (1..NUMBERS_END).find(|oid| Type::from_oid(*oid).is_some_and(|kind| kind.name() == wanted));
+    found.and_then(|oid| i32::try_from(oid).ok())
+}
+
+/// `json_build_object(name, value, ...)`: SQLAlchemy asks about columns with it.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct JsonObject {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for JsonObject {
+    fn name(&self) -> &str {
+        "json_build_object"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
+        Ok(arguments.to_vec())
+    }
+
+    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Utf8)
+    }
+
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let arrays = ColumnarValue::values_to_arrays(&arguments.args)?;
+        let object = |row: usize| {
+            let entry = |pair: &[ArrayRef]| Ok((array_value_to_string(&pair[0], row)?, json(&pair[1], row)?));
+            let entries: Map<String, Value> = arrays.chunks_exact(2).map(entry).collect::<Result<_>>()?;
+            Ok(Some(Value::Object(entries).to_string()))
+        };
+        let objects: StringArray = (0..arguments.number_rows).map(object).collect::<Result<_>>()?;
+        Ok(ColumnarValue::Array(Arc::new(objects)))
+    }
 }
 
 fn constant(name: &'static str, gives: Gives) -> ScalarUDF {
     // A function of any arguments, and of none.
     let signature = Signature::one_of(
-        vec![
-            datafusion::logical_expr::TypeSignature::Nullary,
-            datafusion::logical_expr::TypeSignature::VariadicAny,
-        ],
+        vec![datafusion::logical_expr::TypeSignature::Nullary, datafusion::logical_expr::TypeSignature::VariadicAny],
         Volatility::Stable,
     );
     ScalarUDF::from(Constant { name, gives, signature })
@@ -179,8 +269,8 @@ impl ScalarUDFImpl for Setting {
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let arrays = ColumnarValue::values_to_arrays(&arguments.args)?;
-        let missing_ok = !self.sets
-            && arrays.get(1).is_some_and(|flags| flags.as_boolean().iter().all(|flag| flag == Some(true)));
+        let missing_ok =
+            !self.sets && arrays.get(1).is_some_and(|flags| flags.as_boolean().iter().all(|flag| flag == Some(true)));
         let names = arrays[0].as_string::<i32>();
         let values = arrays.get(1).filter(|_| self.sets).map(|values| values.as_string::<i32>());
         let mut found = Vec::with_capacity(names.len());
@@ -201,4 +291,15 @@ impl ScalarUDFImpl for Setting {
         }
         Ok(ColumnarValue::Array(Arc::new(StringArray::from(found)) as ArrayRef))
     }
+}
+
+/// A value: numbers and flags as such, everything else as text.
+fn json(values: &ArrayRef, row: usize) -> Result<Value> {
+    if values.is_null(row) {
+        return Ok(Value::Null);
+    }
+    let text = array_value_to_string(values, row)?;
+    let plain = values.data_type().is_numeric() || values.data_type() == &DataType::Boolean;
+    let read = plain.then(|| serde_json::from_str(&text).ok()).flatten();
+    Ok(read.unwrap_or(Value::String(text)))
 }

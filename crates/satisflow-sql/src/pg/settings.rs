@@ -211,10 +211,7 @@ pub(super) fn zone(kept: &Kept) -> &str {
 ///
 /// # Errors
 /// As [`set`].
-pub(super) fn start<'a>(
-    kept: &mut Kept,
-    sent: impl Iterator<Item = (&'a String, &'a String)>,
-) -> Result<(), Refusal> {
+pub(super) fn start<'a>(kept: &mut Kept, sent: impl Iterator<Item = (&'a String, &'a String)>) -> Result<(), Refusal> {
     for (name, text) in sent {
         match name.as_str() {
             "user" | "database" => {}
@@ -425,7 +422,9 @@ mod tests {
         let started = |name: &str, text: &str| {
             let (mut kept, sent) = (Kept::new(), [(name.to_owned(), text.to_owned())]);
             let started = start(&mut kept, sent.iter().map(|(name, text)| (name, text)));
-            started.map(|()| kept.into_iter().collect::<std::collections::BTreeMap<_, _>>()).map_err(|refusal| refusal.0)
+            started
+                .map(|()| kept.into_iter().collect::<std::collections::BTreeMap<_, _>>())
+                .map_err(|refusal| refusal.0)
         };
         let is = |all: &[(&str, &str)]| Ok(all.iter().map(|(n, t)| ((*n).to_owned(), (*t).to_owned())).collect());
         assert_eq!(started("user", "ann"), is(&[]));

@@ -298,12 +298,8 @@ async fn assign(set: &Set, context: &SessionContext, client: &mut dyn HookClient
             let local = scope.as_ref().is_some_and(|scope| scope.to_string().trim().eq_ignore_ascii_case("local"));
             (variable.to_string(), text_of(values), local)
         }
-        Set::SetTimeZone { local, value } => {
-            (settings::ZONE.to_owned(), text_of(std::slice::from_ref(value)), *local)
-        }
-        Set::SetNames { charset_name, .. } => {
-            ("client_encoding".to_owned(), Some(charset_name.value.clone()), false)
-        }
+        Set::SetTimeZone { local, value } => (settings::ZONE.to_owned(), text_of(std::slice::from_ref(value)), *local),
+        Set::SetNames { charset_name, .. } => ("client_encoding".to_owned(), Some(charset_name.value.clone()), false),
         // How transactions are isolated makes no difference to what only reads.
         _ => return Ok(()),
     };
