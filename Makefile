@@ -25,6 +25,7 @@ test: setup ## Run every test, with Apache Kafka and independent readers
 	scripts/fetch-kafka.sh > /dev/null
 	scripts/fetch-minio.sh > /dev/null
 	scripts/python-env.sh > /dev/null
+	scripts/fetch-clients.sh > /dev/null
 	python3 -m unittest discover -s tests/oracle -q
 	cargo build --locked --workspace --bins --features failpoints
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-3} cargo test --locked --workspace --features failpoints

@@ -3,8 +3,10 @@
 
 mod access;
 mod alerts;
+mod attacks;
 mod audit;
 mod chaos;
+mod clients;
 mod commands;
 mod deploy;
 mod domain;
@@ -16,6 +18,7 @@ mod hostile;
 mod identities;
 mod packs;
 mod place;
+mod privacy;
 mod rejects;
 mod snapshots;
 mod sql;

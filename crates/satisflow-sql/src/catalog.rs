@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, RecordBatch, StringArray, new_null_array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::information_schema::InformationSchemaProvider;
@@ -16,6 +17,7 @@ use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableType, lit};
 use datafusion::prelude::{SessionContext, ident};
 use futures::executor::block_on;
 
+use crate::pg::settings;
 use crate::service::CATALOG;
 use crate::views::Published;
 
@@ -115,12 +117,32 @@ impl SchemaProvider for PgCatalog {
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         let Some(table) = self.0.table(name).await? else { return Ok(None) };
+        if name == "pg_settings" {
+            return settings(&table.schema()).map(Some);
+        }
         mended(name, table).map(Some)
     }
 
     fn table_exist(&self, name: &str) -> bool {
         self.0.table_exist(name)
     }
+}
+
+/// Every setting with its default; statements read the connection's own values
+/// (`pg::rewrite`).
+fn settings(schema: &SchemaRef) -> Result<Arc<dyn TableProvider>> {
+    let kept = settings::Kept::new();
+    let (names, values): (Vec<_>, Vec<_>) = settings::all(&kept).unzip();
+    let column = |field: &Arc<Field>| -> ArrayRef {
+        match field.name().as_str() {
+            "name" => Arc::new(StringArray::from(names.clone())),
+            "setting" | "reset_val" => Arc::new(StringArray::from(values.clone())),
+            _ => new_null_array(field.data_type(), names.len()),
+        }
+    };
+    let columns = schema.fields().iter().map(column).collect();
+    let rows = RecordBatch::try_new(Arc::clone(schema), columns)?;
+    Ok(Arc::new(MemTable::try_new(Arc::clone(schema), vec![vec![rows]])?))
 }
 
 fn mended(name: &str, table: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>> {

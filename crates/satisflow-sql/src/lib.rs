@@ -18,7 +18,6 @@ mod service;
 mod sqlstate;
 mod tables;
 mod views;
-mod windows;
 
 pub use access::{Access, Caller, User};
 pub use error::SqlError;

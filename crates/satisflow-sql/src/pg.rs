@@ -45,6 +45,7 @@ use login::{Door, Login, caller};
 use statements::Statements;
 
 mod copy;
+mod gone;
 mod idle;
 mod login;
 mod rewrite;
@@ -134,10 +135,12 @@ async fn accept(
         };
         let (activity, idle_timeout) = (Activity::new(), service.limits.idle_timeout);
         let handlers = Arc::new(Handlers::new(&service, &door, &activity));
+        let watch = gone::watch(&socket);
         let (tls, stop) = (tls.clone(), stop.clone());
         tokio::spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => {}
+                () = gone::gone(watch) => tracing::debug!("a SQL client is gone"),
                 () = activity.idle(idle_timeout) => tracing::debug!("an idle SQL connection was ended"),
                 ended = process_socket(socket, tls, handlers) => {
                     if let Err(error) = ended {

@@ -18,7 +18,6 @@ use crate::access::Caller;
 use crate::error::SqlError;
 use crate::interrupt::{Interruptible, Wanted};
 use crate::tables::Tables;
-use crate::windows::PartitionsByValue;
 use crate::{catalog, functions, guard, views};
 
 /// Catalog that clients connect to.
@@ -149,7 +148,6 @@ fn context(tables: &Tables, runtime: &Arc<RuntimeEnv>, caller: Caller) -> Result
         .with_config(config)
         .with_runtime_env(Arc::clone(runtime))
         .with_default_features()
-        .with_physical_optimizer_rule(Arc::new(PartitionsByValue))
         .with_physical_optimizer_rule(Arc::new(Interruptible))
         .build();
     let context = SessionContext::new_with_state(state);

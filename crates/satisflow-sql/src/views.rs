@@ -197,8 +197,6 @@ fn current(schema: &Schema) -> String {
     )
 }
 
-/// Not `row_number()`: with a filter on a column of the key the plan of such a window on top of
-/// those of `kpi_current` fails ("Expects PARTITION BY expression to be ordered").
 fn latest(schema: &Schema) -> String {
     format!(
         "SELECT DISTINCT ON ({key}) {columns} FROM kpi_current ORDER BY {key}, window_end DESC",

@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArguments, Query, SelectItem, SetExpr, Statement, TableFactor, Value, visit_expressions,
-    visit_expressions_mut,
+    AccessExpr, Expr, FunctionArguments, Ident, Query, SelectItem, SetExpr, Statement, TableAlias, TableFactor, Value,
+    VisitMut, VisitorMut, visit_expressions, visit_expressions_mut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -16,12 +16,37 @@ const SILENT: &[&str] = &["pg_attrdef", "pg_sequence", "pg_collation", "pg_const
 
 /// Rewrites a statement in place.
 pub(super) fn for_the_engine(statement: &mut Statement) {
+    let _ = statement.visit(&mut OwnSettings);
     let _ = visit_expressions_mut(statement, |expression| {
         if let Some(new) = array_of_query(expression).or_else(|| other(expression)) {
             *expression = new;
         }
         ControlFlow::<()>::Continue(())
     });
+}
+
+/// Lets `pg_settings` show the values of the connection.
+struct OwnSettings;
+
+impl VisitorMut for OwnSettings {
+    type Break = ();
+
+    fn post_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<()> {
+        const OWN: &str = "SELECT name, current_setting(name) AS setting, unit, category, short_desc, extra_desc, \
+             context, vartype, source, min_val, max_val, enumvals, reset_val, sourcefile, sourceline, \
+             pending_restart FROM pg_catalog.pg_settings";
+        let TableFactor::Table { name, alias, .. } = table else { return ControlFlow::Continue(()) };
+        let text = name.to_string();
+        if text.strip_prefix("pg_catalog.").unwrap_or(&text) == "pg_settings"
+            && let Some(Expr::Subquery(subquery)) = parsed(&format!("({OWN})"))
+        {
+            let named =
+                || TableAlias { explicit: true, name: Ident::new("pg_settings"), columns: Vec::new(), at: None };
+            let alias = Some(alias.take().unwrap_or_else(named));
+            *table = TableFactor::Derived { lateral: false, subquery, alias, sample: None };
+        }
+        ControlFlow::Continue(())
+    }
 }
 
 /// `ARRAY(SELECT ...)` as `(SELECT array_agg(...))`.
@@ -53,6 +78,10 @@ fn other(expression: &Expr) -> Option<Expr> {
         Expr::Function(function) if function.name.to_string().to_ascii_lowercase().ends_with("_pg_expandarray") => {
             parsed("named_struct('x', CAST(NULL AS SMALLINT), 'n', CAST(NULL AS INT))")
         }
+        Expr::CompoundFieldAccess { root, access_chain } => match access_chain.as_slice() {
+            [AccessExpr::Dot(Expr::Identifier(name))] => parsed(&format!("get_field({root}, '{}')", name.value)),
+            _ => None,
+        },
         // The engine knows no other sign than the backslash: SQLAlchemy takes `/`.
         Expr::Like { negated, any: false, expr, pattern, escape_char: Some(sign) } => {
             let Value::SingleQuotedString(sign) = &sign.value else { return None };

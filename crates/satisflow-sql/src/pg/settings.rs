@@ -109,7 +109,7 @@ const SETTINGS: &[Setting] = &[
 pub(super) type Refusal = (&'static str, String);
 
 /// The values of one connection, beside what else is kept of it.
-pub(super) type Kept = HashMap<String, String>;
+pub(crate) type Kept = HashMap<String, String>;
 
 fn setting(name: &str) -> Option<&'static Setting> {
     let name = name.to_ascii_lowercase();
@@ -126,7 +126,7 @@ fn known(name: &str) -> Result<&'static Setting, Refusal> {
 }
 
 /// Every setting with its value.
-pub(super) fn all(kept: &Kept) -> impl Iterator<Item = (&'static str, String)> + '_ {
+pub(crate) fn all(kept: &Kept) -> impl Iterator<Item = (&'static str, String)> + '_ {
     SETTINGS.iter().map(|setting| (setting.shown, value(kept, setting)))
 }
 
