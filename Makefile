@@ -26,6 +26,7 @@ test: setup ## Run every test, with Apache Kafka and independent readers
 	scripts/fetch-minio.sh > /dev/null
 	scripts/python-env.sh > /dev/null
 	scripts/fetch-axe.sh > /dev/null
+	scripts/fetch-clients.sh > /dev/null
 	python3 -m unittest discover -s tests/oracle -q
 	cargo build --locked --workspace --bins --features failpoints
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-3} cargo test --locked --workspace --features failpoints

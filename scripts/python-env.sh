@@ -3,10 +3,11 @@
 set -euo pipefail
 target="${CARGO_TARGET_DIR:-target}"
 env="$target/python-env"
-stamp="$env/complete-1"
+stamp="$env/complete-2"
 if [ ! -f "$stamp" ]; then
   python3 -m venv "$env"
-  "$env/bin/pip" install -q --disable-pip-version-check "duckdb==1.4.*" "deltalake==1.2.*" "pyarrow>=18" "psycopg[binary]==3.2.*"
+  # The readers, and the SQL clients of tests/clients.
+  "$env/bin/python" -m pip install -q --disable-pip-version-check "duckdb==1.4.*" "deltalake==1.2.*" "pyarrow>=18" "psycopg[binary]==3.2.*" "asyncpg==0.32.*" "sqlalchemy==2.1.*"
   touch "$stamp"
 fi
 cd "$env" && echo "$PWD/bin/python"

@@ -12,7 +12,8 @@ need perl perl
 need pkg-config pkg-config
 need python3 python3
 if [ "${1:-}" != build ]; then
-  need java openjdk-17-jre-headless
+  need javac openjdk-17-jdk-headless
+  need npm npm
   need mvn maven
   need psql postgresql-client
   need openssl openssl

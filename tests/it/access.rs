@@ -32,14 +32,19 @@ fn serve() -> (Place, Running) {
     let place = offline("time: data");
     make_key(place.path()).unwrap();
     std::fs::write(place.path().join("bob"), verifier(&place) + "\n").unwrap();
+    let made = place.program.succeed(&["user", "token"]).unwrap();
+    let (token, hash) = made.trim().split_once('\n').unwrap();
+    std::fs::write(place.path().join("token"), token).unwrap();
     let users = format!(
-        "users:\n  ann: {{ password: '{}', raw_data: true }}\n  bob: {{ password: {{ file: bob }} }}\n\
+        "users:\n  ann: {{ password: '{}', raw_data: true, tokens: ['{hash}'] }}\n  bob: {{ password: {{ file: bob }} }}\n\
          tls: {{ certificate: {CERTIFICATE}, key: {KEY} }}\n",
         verifier(&place)
     );
     let path = place.path().join("satisflow.yaml");
     let text = std::fs::read_to_string(&path).unwrap() + &users;
-    let (here, everywhere) = (format!("127.0.0.1:{}", place.sql), format!("0.0.0.0:{}", place.sql));
+    let limits = "idle_timeout_secs: 3, memory_bytes_max: 20000000";
+    let here = format!("sql: {{ listen: '127.0.0.1:{}' }}", place.sql);
+    let everywhere = format!("sql: {{ listen: '0.0.0.0:{}', {limits} }}", place.sql);
     std::fs::write(&path, text.replace(&here, &everywhere)).unwrap();
     std::fs::write(place.path().join("records.jsonl"), RECORDS).unwrap();
     place.program.succeed(&["replay", "records.jsonl"]).unwrap();
@@ -74,6 +79,8 @@ fn nobody_asks_without_a_password() {
     speaks_tls_and_nothing_else_to_a_network(&place);
     shows_raw_data_to_whom_it_may_be_shown(&place);
     wants_the_password_over_http_too(&place);
+    ends_connections_that_ask_nothing(&place);
+    says_when_there_is_no_memory(&place);
     runs_nothing_before_the_login(&place);
     outlasts_passwords_in_bulk(&place);
 }
@@ -155,6 +162,62 @@ fn wants_the_password_over_http_too(place: &Place) {
         let (status, wanted, body) = send(login, query);
         assert!((status, wanted) == (401, true) && !body.contains("555"), "{login:?}: {body}");
     }
+}
+
+#[test]
+fn a_token_stands_for_its_user_over_http() {
+    let (place, running) = serve();
+    let token = std::fs::read_to_string(place.path().join("token")).unwrap();
+    let send = |authorization: &str| {
+        let request = reqwest::blocking::Client::new().post(format!("http://127.0.0.1:{}/sql", place.http));
+        let request = request.header("content-type", "application/sql").header("authorization", authorization);
+        let answer = request.body("select max(text) as t from events").send().unwrap();
+        (answer.status().as_u16(), answer.text().unwrap())
+    };
+    let shown = r#"[{"t":"call me: 555-0100"}]"#.to_owned();
+    assert_eq!(send(&format!("Bearer {token}")), (200, shown.clone()));
+    assert_eq!(send(&format!("bearer {token}")), (200, shown));
+    let hash = std::fs::read_to_string(place.path().join("satisflow.yaml")).unwrap();
+    let hash = hash.split("tokens: ['").nth(1).unwrap().split('\'').next().unwrap();
+    for wrong in
+        [format!("Bearer {token}x"), format!("Bearer {hash}"), format!("Bearer {PASSWORD}"), "Bearer ".to_owned()]
+    {
+        let (status, body) = send(&wrong);
+        assert!(status == 401 && !body.contains("555"), "{wrong}: {body}");
+    }
+    // What is open asks for nothing and tells nothing of persons.
+    for open in ["metrics", "healthz", "openapi.json"] {
+        let answer = reqwest::blocking::get(format!("http://127.0.0.1:{}/{open}", place.http)).unwrap();
+        assert!(answer.status().is_success() && !answer.text().unwrap().contains("555"), "{open}");
+    }
+    assert!(!running.log().contains(token.trim()) && !running.log().contains(hash));
+}
+
+fn ends_connections_that_ask_nothing(place: &Place) {
+    let program = "
+import select, sys, psycopg
+where = dict(host='127.0.0.1', port=int(sys.argv[1]), dbname='satisflow', user='ann', password=sys.argv[2], autocommit=True)
+with psycopg.connect(**where) as c:
+    c.execute('set statement_timeout = 5000')
+    try:
+        c.execute('select count(*) from generate_series(1, 1000000) a(x), generate_series(1, 1000000) b(x) where a.x + b.x < 0')
+    except psycopg.Error as error:
+        print(error.sqlstate)
+    print(bool(select.select([c.fileno()], [], [], 30)[0]))
+    try:
+        c.execute('select 1')
+        print('still there')
+    except psycopg.OperationalError:
+        print('ended')
+";
+    assert_eq!(place.psycopg(program, &[PASSWORD]), "57014\nTrue\nended");
+}
+
+fn says_when_there_is_no_memory(place: &Place) {
+    let query = "select array_length(array_agg(x)) from generate_series(1, 20000000) t(x)";
+    let error = ask(place, "ann", PASSWORD, "127.0.0.1", "disable", query).unwrap_err();
+    assert!(error.contains("out of memory") && error.contains("sql.memory_bytes_max"), "{error}");
+    check_alive(place);
 }
 
 fn message(kind: &[u8], body: &[u8]) -> Vec<u8> {

@@ -269,7 +269,7 @@ fn the_demo_ends_by_itself() {
 #[test]
 fn the_published_schemas_are_those_of_the_code() {
     let place = offline("");
-    for name in ["event", "records", "config", "catalog"] {
+    for name in ["event", "records", "config", "catalog", "openapi"] {
         let file = satisflow_testkit::repository().join(format!("schemas/{name}.json"));
         let fresh = place.program.succeed(&["schema", name]).unwrap();
         if std::env::var_os("UPDATE_SCHEMAS").is_some() {

@@ -3,9 +3,11 @@
 
 mod access;
 mod alerts;
+mod attacks;
 mod audit;
 mod backfill;
 mod chaos;
+mod clients;
 mod clock;
 mod commands;
 mod deploy;
@@ -20,6 +22,7 @@ mod late;
 mod packs;
 mod page;
 mod place;
+mod privacy;
 mod readme;
 mod rejects;
 mod report;

@@ -8,7 +8,7 @@ use satisflow_testkit::{Running, wait_for};
 use crate::place::{LIMIT, Place};
 
 /// A service over a lake of 400 records, its broker away.
-fn serve() -> (Place, Running) {
+pub fn serve() -> (Place, Running) {
     let place = Place::with("feedback", "127.0.0.1:1", "time: data");
     let path = place.path().join("satisflow.yaml");
     let text = std::fs::read_to_string(&path).unwrap();
@@ -36,10 +36,11 @@ fn sql_answers_real_clients_and_refuses_what_harms() {
     tells_errors_by_their_sqlstate(&place);
     refuses_one_connection_too_many(&place);
     cancels_what_a_client_no_longer_wants(&place);
+    ends_what_a_killed_client_has_asked(&place, &running);
     ends_what_never_ends_or_is_too_deep(&place, &running);
 }
 
-fn psql_at(port: u16, command: &str) -> (bool, String) {
+pub fn psql_at(port: u16, command: &str) -> (bool, String) {
     let port = port.to_string();
     let done = Command::new("psql")
         .args(["-h", "127.0.0.1", "-p", &port, "-d", "satisflow", "-v", "ON_ERROR_STOP=1", "-Atc", command])
@@ -96,6 +97,26 @@ fn filters_the_newest_rows_as_if_all_were_there(place: &Place) {
         let (worked, found) = count(&format!("{column} = '{value}'"));
         assert!(worked && !found.starts_with("0|"), "{column}: {found}");
         assert_eq!(count(&format!("concat({column}, '') = '{value}'")), (true, found));
+    }
+    // Windows of one's own, over a column of their key that a condition fixes.
+    for view in ["kpi_current", "kpi_series"] {
+        for partition in ["kpi, window_name, grouping_set", "window_name, kpi, grouping_set, department, region"] {
+            let count = |condition: &str| {
+                psql_at(
+                    place.sql,
+                    &format!(
+                        "select count(*), sum(place), max(before) from (select row_number() over (partition by {partition} \
+                         order by window_end desc) as place, lag(window_end) over (partition by {partition} order by \
+                         window_end) as before from {view} where {condition}) as x"
+                    ),
+                )
+            };
+            for (column, value) in [("window_name", "7d"), ("grouping_set", "region"), ("kpi", "csat")] {
+                let (worked, found) = count(&format!("{column} = '{value}'"));
+                assert!(worked && !found.starts_with("0|"), "{view}, {partition}, {column}: {found}");
+                assert_eq!(count(&format!("concat({column}, '') = '{value}'")), (true, found));
+            }
+        }
     }
     let newest = "select count(*) from kpi_latest as l join kpi_current as c using (fingerprint, window_name, \
                   grouping_set) where l.kpi = 'csat' and l.grouping_set = '' and c.window_end > l.window_end";
@@ -197,6 +218,14 @@ fn answers_http_in_every_form(place: &Place) {
     let query = "select 1 as a, 'x' as b";
     assert_eq!(send("application/sql", "*/*", query), (200, r#"[{"a":1,"b":"x"}]"#.into()));
     assert_eq!(send("application/sql", "text/csv", query), (200, "a,b\n1,x\n".into()));
+    let (status, parquet) = send("application/sql", "application/vnd.apache.parquet", "select * from kpis");
+    assert_eq!(status, 200);
+    std::fs::write(place.path().join("kpis.parquet"), &parquet).unwrap();
+    let read = "import sys, pyarrow.parquet as p; print(p.read_table(sys.argv[2]).num_rows)";
+    let rows = place.psycopg(read, &[place.path().join("kpis.parquet").to_str().unwrap()]);
+    assert_eq!(psql_at(place.sql, "select count(*) from kpis"), (true, rows));
+    let openapi = reqwest::blocking::get(url.replace("/sql", "/openapi.json")).unwrap().text().unwrap();
+    assert!(openapi.contains("\"/sql\"") && openapi.contains("application/vnd.apache.parquet"), "{openapi}");
     let (status, arrow) = send("application/sql", "application/vnd.apache.arrow.stream", query);
     assert!(status == 200 && arrow.starts_with(&[0xff, 0xff, 0xff, 0xff]));
     assert_eq!(send("text/plain", "*/*", query).0, 415);
@@ -283,6 +312,24 @@ except psycopg.OperationalError as error:
 ";
     assert_eq!(place.psycopg(program, &[]), "True 64");
     wait_for("connections are free again", LIMIT, || psql_at(place.sql, "select 1").0.then_some(())).unwrap();
+}
+
+fn ends_what_a_killed_client_has_asked(place: &Place, running: &Running) {
+    let endless =
+        "select count(*) from events a, events b, events c, events d where a.score + b.score + c.score + d.score < 0";
+    let mut client = Command::new("psql");
+    client.args(["-h", "127.0.0.1", "-p", &place.sql.to_string(), "-d", "satisflow", "-Atc", endless]);
+    let mut client = client.spawn().unwrap();
+    let busy = |least: u64, most: u64| {
+        let before = cpu_ticks(running.id());
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        (least..most).contains(&(cpu_ticks(running.id()) - before)).then_some(())
+    };
+    wait_for("the statement runs", LIMIT, || busy(25, u64::MAX)).unwrap();
+    client.kill().unwrap();
+    client.wait().unwrap();
+    // Long before its time limit of 20 s.
+    wait_for("it has ended", std::time::Duration::from_secs(10), || busy(0, 20)).unwrap();
 }
 
 fn cancels_what_a_client_no_longer_wants(place: &Place) {

@@ -8,9 +8,10 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use satisflow_document::escape;
-use satisflow_scram::Verifier;
+use satisflow_model::CustomerKey;
+use satisflow_scram::{TokenHash, Verifier};
 
-use crate::raw::{RawConfig, RawTls, RawUser};
+use crate::raw::{RawConfig, RawProperty, RawTls, RawUser};
 use crate::resolve::Resolver;
 
 /// What PostgreSQL's clients call the protocol inside of TLS.
@@ -23,7 +24,12 @@ pub struct UserSettings {
     pub verifier: Verifier,
     /// Whether raw records and free text are shown.
     pub raw_data: bool,
+    /// Of the bearer tokens.
+    pub tokens: Vec<TokenHash>,
 }
+
+/// Shortest key that customers' ids are hashed with.
+const CUSTOMER_KEY_BYTES_MIN: usize = 16;
 
 impl Resolver<'_> {
     pub(crate) fn users(&mut self, raw: &BTreeMap<String, RawUser>) -> BTreeMap<String, UserSettings> {
@@ -33,7 +39,8 @@ impl Resolver<'_> {
             let before = self.problem_count();
             match self.property(&at, &user.password).parse::<Verifier>() {
                 Ok(verifier) => {
-                    users.insert(name.clone(), UserSettings { verifier, raw_data: user.raw_data });
+                    let tokens = self.tokens(name, &user.tokens);
+                    users.insert(name.clone(), UserSettings { verifier, raw_data: user.raw_data, tokens });
                 }
                 // A file that can't be read was told of.
                 Err(_) if self.problem_count() > before => {}
@@ -47,6 +54,35 @@ impl Resolver<'_> {
             }
         }
         users
+    }
+
+    fn tokens(&mut self, name: &str, raw: &[RawProperty]) -> Vec<TokenHash> {
+        let mut tokens = Vec::new();
+        for (index, token) in raw.iter().enumerate() {
+            let at = format!("/users/{}/tokens/{index}", escape(name));
+            let before = self.problem_count();
+            match self.property(&at, token).parse::<TokenHash>() {
+                Ok(token) => tokens.push(token),
+                Err(_) if self.problem_count() > before => {}
+                Err(error) => self.problem(
+                    &at,
+                    error.to_string(),
+                    "the second line that `satisflow user token` prints; the token itself is not kept",
+                ),
+            }
+        }
+        tokens
+    }
+
+    pub(crate) fn customer_key(&mut self, raw: &RawProperty) -> Option<CustomerKey> {
+        let at = "/privacy/customer_key";
+        let before = self.problem_count();
+        let key = self.property(at, raw);
+        if self.problem_count() == before && key.len() < CUSTOMER_KEY_BYTES_MIN {
+            let message = format!("the key has {} bytes; at least {CUSTOMER_KEY_BYTES_MIN} are needed", key.len());
+            self.problem(at, message, "such as `openssl rand -hex 32` prints");
+        }
+        (self.problem_count() == before).then(|| CustomerKey::new(key.as_bytes()))
     }
 
     pub(crate) fn tls(&mut self, raw: Option<&RawTls>) -> Option<Arc<ServerConfig>> {

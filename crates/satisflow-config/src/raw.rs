@@ -52,6 +52,9 @@ pub struct RawConfig {
     /// Limits of one record.
     #[serde(default)]
     pub limits: RawLimits,
+    /// What of persons is kept.
+    #[serde(default)]
+    pub privacy: RawPrivacy,
     /// Users of SQL, by name. Without any, everyone on this machine may ask.
     #[serde(default)]
     pub users: BTreeMap<String, RawUser>,
@@ -330,6 +333,17 @@ pub struct RawAudit {
     pub memory_bytes_max: Option<u32>,
 }
 
+/// What of persons is kept.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawPrivacy {
+    /// Key of at least 16 bytes, such as `openssl rand -hex 32` prints, or `{ file: ... }` that holds it: the
+    /// field `customer` is stored as its HMAC-SHA-256. Without one it is stored as it comes. Another key
+    /// makes every customer a new one.
+    #[serde(default)]
+    pub customer_key: Option<RawProperty>,
+}
+
 /// A user of SQL, over PostgreSQL's protocol and HTTP.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -340,6 +354,9 @@ pub struct RawUser {
     #[serde(default)]
     #[schemars(extend("default" = false))]
     pub raw_data: bool,
+    /// Hashes of bearer tokens for HTTP, as `satisflow user token` prints them, or `{ file: ... }`.
+    #[serde(default)]
+    pub tokens: Vec<RawProperty>,
 }
 
 /// A certificate and its key.
@@ -368,6 +385,10 @@ pub struct RawSql {
     #[serde(default)]
     #[schemars(extend("default" = 60000))]
     pub statement_timeout_ms: Option<u32>,
+    /// A connection that asks nothing for this long is ended, s; 0 never.
+    #[serde(default)]
+    #[schemars(extend("default" = 3600))]
+    pub idle_timeout_secs: Option<u32>,
     /// Memory of all queries together.
     #[serde(default)]
     #[schemars(extend("default" = 536870912))]

@@ -9,7 +9,9 @@ use std::time::Duration;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use satisflow_document::{Document, Problems, escape};
 use satisflow_kafka::{KafkaConfig, OnLostOffsets};
-use satisflow_model::{Binding, BindingSource, Limits, Mapping, Scale, Scales, SourceSpec, TimeFormat, fold_label};
+use satisflow_model::{
+    Binding, BindingSource, CustomerKey, Limits, Mapping, Scale, Scales, SourceSpec, TimeFormat, fold_label,
+};
 
 use crate::access::UserSettings;
 use crate::raw::{
@@ -111,6 +113,8 @@ pub struct Config {
     pub identities_max: usize,
     /// Changes to published windows that may wait to be restated.
     pub restatement_backlog_changes_max: usize,
+    /// Key that customers' ids are hashed with; `None`: they are stored as they come.
+    pub customer_key: Option<CustomerKey>,
     /// Users of SQL, by name.
     pub users: BTreeMap<String, UserSettings>,
     /// TLS of the PostgreSQL listener.
@@ -121,6 +125,8 @@ pub struct Config {
     pub connections_max: usize,
     /// Longest run of a statement.
     pub statement_timeout: Duration,
+    /// A connection that asks nothing for this long is ended; `None`: never.
+    pub idle_timeout: Option<Duration>,
     /// Memory of all queries together, bytes.
     pub query_memory_bytes_max: usize,
     /// HTTP listener.
@@ -206,11 +212,13 @@ impl Resolver<'_> {
             limits: limits(&raw.limits),
             identities_max: size(raw.limits.identities_max, 10_000_000),
             restatement_backlog_changes_max: size(raw.limits.restatement_backlog_changes_max, 250_000),
+            customer_key: raw.privacy.customer_key.as_ref().and_then(|key| self.customer_key(key)),
             users: self.users(&raw.users),
             tls: self.tls(raw.tls.as_ref()),
             sql_listen: self.sql_listen(raw),
             connections_max: size(raw.sql.connections_max, 64),
             statement_timeout: millis(raw.sql.statement_timeout_ms, 60_000),
+            idle_timeout: idle_timeout(raw.sql.idle_timeout_secs),
             query_memory_bytes_max: size(raw.sql.memory_bytes_max, 512 << 20),
             http_listen: self.http_listen(raw),
             metrics_groups_max: size(raw.http.metrics_groups_max, 200),
@@ -457,6 +465,12 @@ impl Resolver<'_> {
             TimeZone::UTC
         })
     }
+}
+
+fn idle_timeout(seconds: Option<u32>) -> Option<Duration> {
+    const IDLE_TIMEOUT_SECS_DEFAULT: u32 = 3600;
+    let seconds = seconds.unwrap_or(IDLE_TIMEOUT_SECS_DEFAULT);
+    (seconds > 0).then(|| Duration::from_secs(u64::from(seconds)))
 }
 
 fn holds(sources: &[RawSource]) -> BTreeMap<String, Duration> {

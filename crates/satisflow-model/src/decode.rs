@@ -12,6 +12,7 @@ use crate::json::{Members, Shape, depth, shape, unquote};
 use crate::label::fold_label;
 use crate::limits::Limits;
 use crate::mapping::{Binding, BindingSource, Input, Mapping, resolve};
+use crate::privacy::CustomerKey;
 use crate::reject::{Reason, Reject};
 use crate::scales::Scales;
 use crate::values::{self, precision};
@@ -49,6 +50,7 @@ pub struct SourceSpec {
 pub struct Decoder {
     source: SourceSpec,
     limits: Limits,
+    customer_key: Option<CustomerKey>,
 }
 
 /// Fields as they are converted one by one.
@@ -75,7 +77,14 @@ impl<'a> Draft<'a> {
 impl Decoder {
     /// A decoder of a source's records.
     pub fn new(source: SourceSpec, limits: Limits) -> Decoder {
-        Decoder { source, limits }
+        Decoder { source, limits, customer_key: None }
+    }
+
+    /// The same, which hashes customers' ids; with a mapping, what the id is read from is not
+    /// kept as an attribute.
+    pub fn with_customer_key(mut self, key: Option<CustomerKey>) -> Decoder {
+        self.customer_key = key;
+        self
     }
 
     /// Limits that it keeps.
@@ -96,10 +105,18 @@ impl Decoder {
             None => self.plain(members)?,
         };
         self.complete(&mut draft, now_micros)?;
+        if let Some(key) = &self.customer_key {
+            key.hide(&mut draft.values[at::CUSTOMER]);
+        }
         let Draft { values, mut answers, mut attributes } = draft;
         tidy(&mut answers);
         tidy(&mut attributes);
         Ok(Event::new(values, answers, attributes))
+    }
+
+    /// Whether what a field is read from must not be kept as it is.
+    fn hides(&self, field: &str) -> bool {
+        self.customer_key.is_some() && index_of(field) == Some(at::CUSTOMER)
     }
 
     fn text<'a>(&self, record: &Record<'a>) -> Result<&'a str, Reject> {
@@ -166,7 +183,7 @@ impl Decoder {
                 BindingSource::Constant(text) => Some(Input::Given(Cow::Owned(text.clone()))),
                 BindingSource::Pointer(pointer) => resolve(pointer, members).map(|(member, raw)| {
                     // A member of which only a part is read stays whole as an attribute.
-                    consumed[member] |= pointer.matches('/').count() == 1;
+                    consumed[member] |= pointer.matches('/').count() == 1 || self.hides(name);
                     Input::Raw(raw.get())
                 }),
             };
@@ -199,7 +216,7 @@ impl Decoder {
         input: &Input<'a>,
         draft: &mut Draft<'a>,
     ) -> Result<(), Reject> {
-        match (binding.labels.is_some(), input) {
+        match (binding.labels.is_some() && !self.hides(name), input) {
             (true, Input::Raw(raw)) => {
                 self.entry("attributes", Cow::Owned(format!("{name}_label")), raw, &mut draft.attributes)
             }

@@ -191,6 +191,7 @@ pub(crate) mod at {
     pub(crate) const KIND: usize = 1;
     pub(crate) const EVENT_TIME: usize = 2;
     pub(crate) const SOURCE: usize = 3;
+    pub(crate) const CUSTOMER: usize = 4;
     pub(crate) const WEIGHT: usize = 16;
     pub(crate) const OVERALL: usize = 22;
     pub(crate) const SCALE: usize = 23;
@@ -208,6 +209,7 @@ mod tests {
             (at::KIND, "kind"),
             (at::EVENT_TIME, "event_time"),
             (at::SOURCE, "source"),
+            (at::CUSTOMER, "customer"),
             (at::WEIGHT, "weight"),
             (at::OVERALL, "overall"),
             (at::SCALE, "scale"),

@@ -98,7 +98,10 @@ impl ServiceParts {
     }
 
     pub(crate) fn decoders(&self) -> BTreeMap<String, Decoder> {
-        let decoder = |spec: &satisflow_model::SourceSpec| Decoder::new(spec.clone(), self.config.limits.clone());
+        let decoder = |spec: &satisflow_model::SourceSpec| {
+            let key = self.config.customer_key.clone();
+            Decoder::new(spec.clone(), self.config.limits.clone()).with_customer_key(key)
+        };
         self.config.sources.iter().map(|(topic, spec)| (topic.clone(), decoder(spec))).collect()
     }
 

@@ -5,7 +5,9 @@
 //! Channel binding (SCRAM-SHA-256-PLUS) is not offered.
 
 mod exchange;
+mod token;
 mod verifier;
 
 pub use exchange::{Exchange, ScramError, server_nonce};
+pub use token::{TokenHash, TokenHashError};
 pub use verifier::{ITERATIONS, Verifier, VerifierError};

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pgwire::tokio::tokio_rustls::TlsAcceptor;
 use pgwire::tokio::tokio_rustls::rustls::ServerConfig;
-use satisflow_scram::{Verifier, server_nonce};
+use satisflow_scram::{TokenHash, Verifier, server_nonce};
 
 use crate::error::SqlError;
 
@@ -22,6 +22,8 @@ pub struct User {
     pub verifier: Verifier,
     /// Whether raw records and free text are shown.
     pub raw_data: bool,
+    /// Of the bearer tokens that stand for the user over HTTP.
+    pub tokens: Vec<TokenHash>,
 }
 
 /// Who may ask. Without users everyone who reaches the listener may.
@@ -88,13 +90,24 @@ impl Access {
         self.users.get(user).map(|user| Caller { raw_data: user.raw_data })
     }
 
-    /// Who sends an HTTP header `Authorization: Basic` (RFC 7617); `None`: nobody known.
+    /// Who sends an HTTP header `Authorization: Bearer` (RFC 6750) with a token, or `Basic`
+    /// (RFC 7617) with the password; `None`: nobody known.
     pub(crate) fn caller(&self, authorization: Option<&str>) -> Option<Caller> {
         if self.is_open() {
             return Some(Caller::ALL);
         }
         let (scheme, credentials) = authorization?.split_once(' ')?;
-        let text = String::from_utf8(STANDARD.decode(credentials.trim()).ok()?).ok()?;
+        let credentials = credentials.trim();
+        if scheme.eq_ignore_ascii_case("bearer") { self.bearer(credentials) } else { self.basic(scheme, credentials) }
+    }
+
+    fn bearer(&self, token: &str) -> Option<Caller> {
+        let of = |user: &&User| user.tokens.iter().any(|hash| hash.is_of(token));
+        self.users.values().find(of).map(|user| Caller { raw_data: user.raw_data })
+    }
+
+    fn basic(&self, scheme: &str, credentials: &str) -> Option<Caller> {
+        let text = String::from_utf8(STANDARD.decode(credentials).ok()?).ok()?;
         let (user, password) = text.split_once(':').filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
         self.proved(user).filter(|_| self.verifier(user).is_of(password))
     }
@@ -105,7 +118,10 @@ mod tests {
     use super::*;
 
     fn access() -> Access {
-        let user = |raw_data| User { verifier: Verifier::generate("pa:ss").unwrap(), raw_data };
+        let user = |raw_data| {
+            let tokens = if raw_data { vec![] } else { vec![TokenHash::of("one"), TokenHash::of("two")] };
+            User { verifier: Verifier::generate("pa:ss").unwrap(), raw_data, tokens }
+        };
         Access::new(BTreeMap::from([("ann".to_owned(), user(true)), ("bob".to_owned(), user(false))]), None).unwrap()
     }
 
@@ -125,6 +141,11 @@ mod tests {
             assert_eq!(access().caller(Some(&header)), None, "{header}");
         }
         assert_eq!(access().caller(None), None);
+        let bearer = |token: &str| access().caller(Some(&format!("bearer {token}")));
+        assert_eq!(bearer("two"), Some(Caller { raw_data: false }));
+        for wrong in ["three", "", "pa:ss", "one two", &TokenHash::of("one").to_string()] {
+            assert_eq!(bearer(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

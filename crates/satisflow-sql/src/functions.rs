@@ -5,11 +5,14 @@
 //!   is an error that names the function.
 
 mod aggregates;
+mod catalog;
 mod formulas;
 mod map_to_json;
 mod series;
 
 use datafusion::prelude::SessionContext;
+
+pub(crate) use catalog::{register_catalog, register_settings};
 
 pub(crate) fn register(context: &SessionContext) {
     context.register_udf(map_to_json::function());

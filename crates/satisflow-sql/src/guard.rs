@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use datafusion::common::ParamValues;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
-use datafusion::sql::sqlparser::ast::{Query, Select, Set, SetExpr, Statement, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{CopySource, CopyTarget, Query, Select, Set, SetExpr, Statement, Visit, Visitor};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
@@ -14,6 +14,8 @@ use datafusion_postgres::hooks::{HookClient, QueryHook};
 use pgwire::api::ClientInfo;
 use pgwire::api::results::Response;
 use pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
+
+use crate::pg::settings;
 
 /// Longest statement, in tokens: planning recurses over expressions, and a
 /// stack has an end.
@@ -31,23 +33,6 @@ pub(crate) fn check_size(sql: &str, bytes_max: usize) -> Result<(), String> {
     }
     Ok(())
 }
-
-/// Settings that a client may change: none reaches the engine, which all clients share.
-const SETTABLE: &[&str] = &[
-    "application_name",
-    "bytea_output",
-    "client_encoding",
-    "client_min_messages",
-    "datestyle",
-    "default_transaction_isolation",
-    "extra_float_digits",
-    "intervalstyle",
-    "lock_timeout",
-    "search_path",
-    "standard_conforming_strings",
-    "statement_timeout",
-    "transaction_isolation",
-];
 
 /// Refuses a text that is not exactly one query.
 pub(crate) fn only_query(sql: &str) -> Result<(), String> {
@@ -76,8 +61,17 @@ pub(crate) fn check(statement: &Statement) -> Result<(), String> {
         | Statement::StartTransaction { .. }
         | Statement::Commit { .. }
         | Statement::Rollback { .. }
+        | Statement::Savepoint { .. }
+        | Statement::ReleaseSavepoint { .. }
+        | Statement::Reset(_)
         | Statement::Discard { .. }
-        | Statement::Deallocate { .. } => Ok(()),
+        | Statement::Deallocate { .. }
+        | Statement::Close { .. }
+        | Statement::UNLISTEN { .. } => Ok(()),
+        Statement::Copy { source, to: true, target: CopyTarget::Stdout, .. } => match source {
+            CopySource::Query(_) => reads_only(statement),
+            CopySource::Table { .. } => Ok(()),
+        },
         Statement::Set(set) => settable(set).then_some(()).ok_or_else(|| refusal(statement)),
         _ => Err(refusal(statement)),
     }
@@ -91,10 +85,8 @@ fn refusal(statement: &Statement) -> String {
 
 fn settable(set: &Set) -> bool {
     match set {
-        Set::SingleAssignment { variable, .. } => {
-            SETTABLE.contains(&variable.to_string().to_ascii_lowercase().as_str())
-        }
-        Set::SetNames { .. } | Set::SetNamesDefault {} | Set::SetTransaction { .. } => true,
+        Set::SingleAssignment { hivevar: false, variable, .. } => settings::is_known(&variable.to_string()),
+        Set::SetTimeZone { .. } | Set::SetNames { .. } | Set::SetNamesDefault {} | Set::SetTransaction { .. } => true,
         _ => false,
     }
 }

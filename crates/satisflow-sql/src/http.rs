@@ -1,4 +1,4 @@
-//! `POST /sql`: JSON, CSV or an Arrow stream, of any length.
+//! `POST /sql`: JSON, CSV, an Arrow stream or Parquet, of any length.
 //!
 //! A body of type application/json or application/sql is required: a foreign
 //! web page can't send either without the browser asking first, and this
@@ -9,9 +9,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -21,6 +21,9 @@ use crate::service::SqlService;
 use body::{BodyError, Form};
 
 mod body;
+mod openapi;
+
+pub use openapi::document as openapi_document;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,6 +36,8 @@ impl Form {
         let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         if accept.contains("text/csv") {
             Form::Csv
+        } else if accept.contains("parquet") {
+            Form::Parquet
         } else if accept.contains("arrow") {
             Form::Arrow
         } else {
@@ -45,6 +50,7 @@ impl Form {
             Form::Json => "application/json",
             Form::Csv => "text/csv; charset=utf-8",
             Form::Arrow => "application/vnd.apache.arrow.stream",
+            Form::Parquet => "application/vnd.apache.parquet",
         }
     }
 }
@@ -58,7 +64,8 @@ struct Asked {
 /// The route of SQL over HTTP.
 pub fn http_router(service: Arc<SqlService>, access: Arc<Access>) -> Router {
     let limit = axum::extract::DefaultBodyLimit::max(service.limits.query_bytes_max * 2);
-    Router::new().route("/sql", post(answer)).layer(limit).with_state(Asked { service, access })
+    let sql = Router::new().route("/sql", post(answer)).layer(limit).with_state(Asked { service, access });
+    sql.route("/openapi.json", get(async || axum::Json(openapi::document())))
 }
 
 async fn answer(State(asked): State<Asked>, headers: HeaderMap, body: Bytes) -> Response {
@@ -75,13 +82,16 @@ async fn answer(State(asked): State<Asked>, headers: HeaderMap, body: Bytes) -> 
 /// Who sends no password is told at once that one is wanted; who sends a wrong one waits.
 async fn refused(authorization: Option<&str>) -> Response {
     if authorization.is_some() {
-        tracing::warn!("an HTTP request with a wrong password or an unknown name was refused");
+        tracing::warn!("an HTTP request with a wrong token or password, or an unknown name, was refused");
         tokio::time::sleep(REFUSAL_PAUSE).await;
     }
-    let message = "log in with a name and password of `users`: curl --user NAME";
+    let message = "send a token of `users` (Authorization: Bearer ...), or a name and password (curl --user NAME)";
     let body = axum::Json(json!({"error": {"code": "unauthorized", "message": message}}));
-    let wanted = (header::WWW_AUTHENTICATE, "Basic realm=\"satisflow\", charset=\"UTF-8\"");
-    (StatusCode::UNAUTHORIZED, [wanted], body).into_response()
+    let mut refused = (StatusCode::UNAUTHORIZED, body).into_response();
+    for wanted in ["Bearer realm=\"satisflow\"", "Basic realm=\"satisflow\", charset=\"UTF-8\""] {
+        refused.headers_mut().append(header::WWW_AUTHENTICATE, HeaderValue::from_static(wanted));
+    }
+    refused
 }
 
 type Failure = (StatusCode, &'static str, String);
@@ -99,7 +109,7 @@ fn body_failure(error: BodyError) -> Failure {
     match error {
         BodyError::Query(error) => failure(error),
         BodyError::TooManyRows(_) => (StatusCode::UNPROCESSABLE_ENTITY, "too_many_rows", message),
-        BodyError::Encoding(_) => (StatusCode::INTERNAL_SERVER_ERROR, "encoding", message),
+        BodyError::Encoding(_) | BodyError::Parquet(_) => (StatusCode::INTERNAL_SERVER_ERROR, "encoding", message),
     }
 }
 
@@ -127,6 +137,7 @@ fn failure(error: SqlError) -> Failure {
         SqlError::Query(_) if message.contains("statement timeout") => {
             (StatusCode::REQUEST_TIMEOUT, "timeout", message)
         }
+        SqlError::Memory(_) => (StatusCode::UNPROCESSABLE_ENTITY, "out_of_memory", message),
         SqlError::Query(_) => (StatusCode::BAD_REQUEST, "query", message),
     }
 }

@@ -7,6 +7,7 @@
 //! - Statements, connections and memory are limited, streams included.
 
 mod access;
+mod catalog;
 mod error;
 mod functions;
 mod guard;
@@ -20,7 +21,7 @@ mod views;
 
 pub use access::{Access, Caller, User};
 pub use error::SqlError;
-pub use http::http_router;
+pub use http::{http_router, openapi_document};
 pub use pg::{PgError, serve_pg};
 pub use service::{STACK_BYTES, SqlLimits, SqlService};
 pub use tables::Tables;

@@ -1,27 +1,32 @@
 //! The PostgreSQL protocol.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use datafusion::prelude::SessionContext;
-use datafusion_postgres::hooks::set_show::SetShowHook;
-use datafusion_postgres::hooks::transactions::TransactionStatementHook;
+use datafusion::sql::sqlparser::ast::Statement;
+use datafusion_postgres::datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use datafusion_postgres::{DfSessionService, Parser, QueryHook};
 use futures::channel::oneshot::Receiver;
 use futures::future::Shared;
-use futures::{FutureExt, Sink, StreamExt};
+use futures::{FutureExt, Sink, Stream, StreamExt};
 use pgwire::api::auth::StartupHandler;
 use pgwire::api::cancel::{CancelHandler, DefaultCancelHandler};
 use pgwire::api::portal::{Format, Portal};
 use pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
 use pgwire::api::results::{FieldInfo, QueryResponse, Response};
 use pgwire::api::stmt::QueryParser;
-use pgwire::api::store::PortalStore;
-use pgwire::api::{ClientInfo, ClientPortalStore, ConnectionHandle, ErrorHandler, PgWireServerHandlers, Type};
+use pgwire::api::store::{Entry, PortalStore};
+use pgwire::api::{
+    ClientInfo, ClientPortalStore, ConnectionHandle, DEFAULT_NAME, ErrorHandler, PgWireServerHandlers, Type,
+};
 use pgwire::error::{PgWireError, PgWireResult};
 use pgwire::messages::PgWireBackendMessage;
+use pgwire::messages::extendedquery::Execute;
+use pgwire::messages::response::TransactionStatus;
+use pgwire::messages::simplequery::Query;
 use pgwire::tokio::process_socket;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -29,15 +34,23 @@ use tokio::sync::Semaphore;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::access::{Access, Caller};
+use crate::access::Access;
 use crate::error::SqlError;
 use crate::guard::{self, Guard};
 use crate::interrupt::Wanted;
 use crate::service::SqlService;
 use crate::sqlstate::{self, user_error};
+use idle::Activity;
 use login::{Door, Login, caller};
+use statements::Statements;
 
+mod copy;
+mod gone;
+mod idle;
 mod login;
+mod rewrite;
+pub(crate) mod settings;
+mod statements;
 
 /// The listener can't be served.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +115,7 @@ async fn accept(
     stop: CancellationToken,
 ) -> Result<(), PgError> {
     let connections = Arc::new(Semaphore::new(service.limits.connections_max));
-    let (session, tls) = (Arc::new(Session::new(&service)), access.tls());
+    let tls = access.tls();
     let door = Arc::new(Door::new(access));
     loop {
         let socket = tokio::select! {
@@ -120,11 +133,15 @@ async fn accept(
             tokio::spawn(refuse(socket));
             continue;
         };
-        let handlers = Arc::new(Handlers::new(&session, &door));
+        let (activity, idle_timeout) = (Activity::new(), service.limits.idle_timeout);
+        let handlers = Arc::new(Handlers::new(&service, &door, &activity));
+        let watch = gone::watch(&socket);
         let (tls, stop) = (tls.clone(), stop.clone());
         tokio::spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => {}
+                () = gone::gone(watch) => tracing::debug!("a SQL client is gone"),
+                () = activity.idle(idle_timeout) => tracing::debug!("an idle SQL connection was ended"),
                 ended = process_socket(socket, tls, handlers) => {
                     if let Err(error) = ended {
                         tracing::debug!(%error, "a SQL connection has ended");
@@ -144,9 +161,9 @@ struct Handlers {
 }
 
 impl Handlers {
-    fn new(session: &Arc<Session>, door: &Arc<Door>) -> Handlers {
+    fn new(service: &Arc<SqlService>, door: &Arc<Door>, activity: &Arc<Activity>) -> Handlers {
         Handlers {
-            session: Arc::clone(session),
+            session: Arc::new(Session::new(Arc::clone(service), Arc::clone(activity))),
             login: Arc::new(Login::new(Arc::clone(door))),
             cancel: Arc::new(DefaultCancelHandler::new(Arc::clone(&door.connections))),
         }
@@ -186,12 +203,11 @@ impl PgWireServerHandlers for Handlers {
     }
 }
 
-/// The session of the library, with limits on what it runs and streams.
+/// One connection: the session of the library, with limits on what it runs and streams.
 struct Session {
-    sessions: BTreeMap<Caller, DfSessionService>,
     parser: Arc<LimitedParser>,
     timeout: Duration,
-    query_bytes_max: usize,
+    activity: Arc<Activity>,
 }
 
 /// SQLSTATE query_canceled.
@@ -210,11 +226,14 @@ async fn in_time<T>(timeout: Duration, work: impl Future<Output = PgWireResult<T
     tokio::time::timeout(timeout, work).await.map_err(|_| timed_out(timeout))?
 }
 
+type Rows<T> = Pin<Box<dyn Stream<Item = PgWireResult<T>> + Send>>;
+
 /// What ends a response before its last row.
 struct Ends {
     timeout: Duration,
     wanted: Arc<Wanted>,
     cancelled: Option<Shared<Receiver<()>>>,
+    activity: Arc<Activity>,
 }
 
 impl Ends {
@@ -232,14 +251,30 @@ impl Ends {
     /// The response, its rows ending with an error at the timeout or when its
     /// client cancels. Once nobody reads them, the statement ends.
     fn limit(&self, response: Response) -> Response {
-        let Response::Query(query) = response else { return response };
-        let QueryResponse { command_tag, row_schema, data_rows, .. } = query;
+        match response {
+            Response::Query(query) => {
+                let QueryResponse { command_tag, row_schema, data_rows, .. } = query;
+                let mut limited = QueryResponse::new(row_schema, self.rows(data_rows));
+                limited.set_command_tag(&command_tag);
+                Response::Query(limited)
+            }
+            Response::CopyOut(mut copy) => {
+                let rows = std::mem::replace(&mut copy.data_stream, Box::pin(futures::stream::empty()));
+                copy.data_stream = Box::pin(self.rows(rows));
+                Response::CopyOut(copy)
+            }
+            other => other,
+        }
+    }
+
+    fn rows<T: Send + 'static>(&self, rows: Rows<T>) -> impl Stream<Item = PgWireResult<T>> + Send + use<T> {
         let timeout = self.timeout;
         let deadline = tokio::time::Instant::now() + timeout;
-        let cancelled = self.cancelled.clone();
-        let rows = futures::stream::unfold(Some((data_rows, Arc::clone(&self.wanted))), move |state| {
-            let cancelled = cancelled.clone();
+        let (cancelled, activity) = (self.cancelled.clone(), Arc::clone(&self.activity));
+        futures::stream::unfold(Some((rows, Arc::clone(&self.wanted))), move |state| {
+            let (cancelled, busy) = (cancelled.clone(), activity.begin());
             async move {
+                let _busy = busy;
                 let (mut rows, wanted) = state?;
                 let row = tokio::select! {
                     biased;
@@ -251,54 +286,75 @@ impl Ends {
                     Err(_) => Some((Err(timed_out(timeout)), None)),
                 }
             }
-        });
-        let mut limited = QueryResponse::new(row_schema, rows);
-        limited.set_command_tag(&command_tag);
-        Response::Query(limited)
+        })
     }
 }
 
 impl Session {
-    fn new(service: &SqlService) -> Session {
-        let session = |context: &Arc<SessionContext>| {
-            let hooks: Vec<Arc<dyn QueryHook>> =
-                vec![Arc::new(Guard), Arc::new(SetShowHook), Arc::new(TransactionStatementHook)];
-            DfSessionService::new_with_hooks(Arc::clone(context), hooks)
-        };
-        let sessions: BTreeMap<Caller, DfSessionService> =
-            service.contexts().iter().map(|(caller, context)| (*caller, session(context))).collect();
-        let query_bytes_max = service.limits.query_bytes_max;
-        let parsers = sessions.iter().map(|(caller, session)| (*caller, session.query_parser())).collect();
-        let parser = Arc::new(LimitedParser { parsers, query_bytes_max });
-        Session { sessions, parser, timeout: service.limits.statement_timeout, query_bytes_max }
+    fn new(service: Arc<SqlService>, activity: Arc<Activity>) -> Session {
+        let timeout = service.limits.statement_timeout;
+        Session { parser: Arc::new(LimitedParser { service, own: OnceLock::new() }), timeout, activity }
     }
 
-    fn of<C: ClientInfo>(&self, client: &C) -> PgWireResult<&DfSessionService> {
-        found(&self.sessions, caller(client)?)
+    async fn ends<C: ClientInfo>(&self, timeout: Duration, wanted: Arc<Wanted>, client: &C) -> Ends {
+        Ends { timeout, wanted, cancelled: cancel_requests(client).await, activity: Arc::clone(&self.activity) }
     }
 
     /// The client's `statement_timeout` where it is shorter than the limit.
     fn timeout_of<C: ClientInfo>(&self, client: &C) -> Duration {
-        let own = client.metadata().get("statement_timeout_ms").and_then(|text| text.parse().ok());
-        own.map(Duration::from_millis).filter(|own| !own.is_zero()).map_or(self.timeout, |own| own.min(self.timeout))
+        settings::statement_timeout(client.metadata()).map_or(self.timeout, |own| own.min(self.timeout))
     }
 }
 
-/// The library's parser behind the limits of a statement.
-struct LimitedParser {
-    parsers: BTreeMap<Caller, Arc<Parser>>,
-    query_bytes_max: usize,
+/// What one connection asks with, made once somebody has logged in: its settings are its own.
+struct Own {
+    context: Arc<SessionContext>,
+    session: DfSessionService,
 }
 
-/// What is there for a caller.
-fn found<T>(of: &BTreeMap<Caller, T>, caller: Caller) -> PgWireResult<&T> {
-    of.get(&caller).ok_or_else(|| user_error("42501", "nothing is published to you".to_owned()))
+/// Reads statements as PostgreSQL's clients write them.
+static COMPATIBLE: LazyLock<PostgresCompatibilityParser> = LazyLock::new(PostgresCompatibilityParser::new);
+
+/// Parser of one connection, behind the limits of a statement.
+struct LimitedParser {
+    service: Arc<SqlService>,
+    own: OnceLock<Own>,
+}
+
+fn failed(error: impl std::error::Error + Send + Sync + 'static) -> PgWireError {
+    PgWireError::ApiError(Box::new(error))
 }
 
 impl LimitedParser {
-    /// What is asked of a statement that is parsed is the same for every caller.
-    fn any(&self) -> PgWireResult<&Arc<Parser>> {
-        self.parsers.values().next().ok_or_else(|| user_error("42501", "nothing is published".to_owned()))
+    fn of<C: ClientInfo + ?Sized>(&self, client: &C) -> PgWireResult<&Own> {
+        let caller = caller(client)?;
+        if let Some(own) = self.own.get() {
+            return Ok(own);
+        }
+        let shared = self.service.contexts().get(&caller);
+        let shared = shared.ok_or_else(|| user_error("42501", "nothing is published to you".to_owned()))?;
+        let context = Arc::new(SessionContext::new_with_state(shared.state()));
+        statements::apply(&context, client.metadata()).map_err(failed)?;
+        let hooks: Vec<Arc<dyn QueryHook>> = vec![Arc::new(Guard), Arc::new(Statements)];
+        let session = DfSessionService::new_with_hooks(Arc::clone(&context), hooks);
+        Ok(self.own.get_or_init(|| Own { context, session }))
+    }
+
+    fn parsed(&self) -> PgWireResult<Arc<Parser>> {
+        let own = self.own.get().map(|own| own.session.query_parser());
+        own.ok_or_else(|| user_error("28000", "nobody has logged in".to_owned()))
+    }
+
+    /// The statements of a text, each of which only reads.
+    fn statements(&self, sql: &str) -> PgWireResult<Vec<Statement>> {
+        let bytes_max = self.service.limits.query_bytes_max;
+        guard::check_size(sql, bytes_max).map_err(|message| user_error("54000", message))?;
+        let mut statements = COMPATIBLE.parse(sql).map_err(failed)?;
+        for statement in &mut statements {
+            guard::check(statement).map_err(|reason| user_error("25006", reason))?;
+            rewrite::for_the_engine(statement);
+        }
+        Ok(statements)
     }
 }
 
@@ -306,26 +362,54 @@ impl LimitedParser {
 impl QueryParser for LimitedParser {
     type Statement = <Parser as QueryParser>::Statement;
 
-    async fn parse_sql<C>(&self, client: &C, sql: &str, types: &[Option<Type>]) -> PgWireResult<Option<Self::Statement>>
+    async fn parse_sql<C>(&self, client: &C, sql: &str, _: &[Option<Type>]) -> PgWireResult<Option<Self::Statement>>
     where
         C: ClientInfo + Unpin + Send + Sync,
     {
-        let parser = found(&self.parsers, caller(client)?)?;
-        guard::check_size(sql, self.query_bytes_max).map_err(|message| user_error("54000", message))?;
-        parser.parse_sql(client, sql, types).await
+        let own = self.of(client)?;
+        let mut statements = self.statements(sql)?.into_iter();
+        let Some(statement) = statements.next() else { return Ok(None) };
+        if statements.next().is_some() {
+            let message = "cannot insert multiple commands into a prepared statement";
+            return Err(user_error("42601", message.to_owned()));
+        }
+        let plan = statements::planned(&statement, &own.context, client.metadata()).await?;
+        Ok(Some((statement.to_string(), Some((statement, plan)))))
     }
 
     fn get_parameter_types(&self, statement: &Self::Statement) -> PgWireResult<Vec<Type>> {
-        self.any()?.get_parameter_types(statement)
+        self.parsed()?.get_parameter_types(statement)
     }
 
     fn get_result_schema(&self, statement: &Self::Statement, format: Option<&Format>) -> PgWireResult<Vec<FieldInfo>> {
-        self.any()?.get_result_schema(statement, format)
+        self.parsed()?.get_result_schema(statement, format)
+    }
+}
+
+/// A transaction that has failed goes on after `ROLLBACK TO`: the library would leave it failed.
+fn revive<C: ClientInfo>(client: &mut C, statement: Option<&Statement>) {
+    let back = matches!(statement, Some(Statement::Rollback { savepoint: Some(_), .. }));
+    if back && client.transaction_status() == TransactionStatus::Error {
+        client.set_transaction_status(TransactionStatus::Transaction);
     }
 }
 
 #[async_trait]
 impl SimpleQueryHandler for Session {
+    async fn on_query<C>(&self, client: &mut C, query: Query) -> PgWireResult<()>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore,
+        C::Error: std::fmt::Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        if client.transaction_status() == TransactionStatus::Error {
+            let statements = self.parser.statements(&query.query).unwrap_or_default();
+            revive(client, statements.first());
+        }
+        self._on_query(client, query).await
+    }
+
     async fn do_query<C>(&self, client: &mut C, query: &str) -> PgWireResult<Vec<Response>>
     where
         C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
@@ -333,13 +417,14 @@ impl SimpleQueryHandler for Session {
         C::Error: std::fmt::Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        let session = self.of(client)?;
-        guard::check_size(query, self.query_bytes_max).map_err(|message| user_error("54000", message))?;
+        let _busy = self.activity.begin();
+        let own = self.parser.of(client)?;
         let timeout = self.timeout_of(client);
         let wanted = Arc::new(Wanted::new(timeout));
-        let running = wanted.scope(SimpleQueryHandler::do_query(session, client, query));
+        let statements = self.parser.statements(query)?;
+        let running = wanted.scope(statements::answers(&statements, &own.context, client));
         let responses = in_time(timeout, running).await?;
-        let ends = Ends { timeout, wanted, cancelled: cancel_requests(client).await };
+        let ends = self.ends(timeout, wanted, client).await;
         Ok(responses.into_iter().map(|response| ends.limit(response)).collect())
     }
 }
@@ -351,6 +436,20 @@ impl ExtendedQueryHandler for Session {
 
     fn query_parser(&self) -> Arc<Self::QueryParser> {
         Arc::clone(&self.parser)
+    }
+
+    async fn on_execute<C>(&self, client: &mut C, message: Execute) -> PgWireResult<()>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Self::Statement>,
+        C::Error: std::fmt::Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let portal = client.portal_store().get_portal(message.name.as_deref().unwrap_or(DEFAULT_NAME));
+        if let Some(Entry::Value(portal)) = portal {
+            revive(client, portal.statement.statement.1.as_ref().map(|(statement, _)| statement));
+        }
+        self._on_execute(client, message).await
     }
 
     async fn do_query<C>(
@@ -365,11 +464,12 @@ impl ExtendedQueryHandler for Session {
         C::Error: std::fmt::Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        let session = self.of(client)?;
+        let _busy = self.activity.begin();
+        let session = &self.parser.of(client)?.session;
         let timeout = self.timeout_of(client);
         let wanted = Arc::new(Wanted::new(timeout));
         let running = wanted.scope(ExtendedQueryHandler::do_query(session, client, portal, max_rows));
         let response = in_time(timeout, running).await?;
-        Ok(Ends { timeout, wanted, cancelled: cancel_requests(client).await }.limit(response))
+        Ok(self.ends(timeout, wanted, client).await.limit(response))
     }
 }

@@ -18,7 +18,7 @@ use crate::access::Caller;
 use crate::error::SqlError;
 use crate::interrupt::{Interruptible, Wanted};
 use crate::tables::Tables;
-use crate::{functions, guard, views};
+use crate::{catalog, functions, guard, views};
 
 /// Catalog that clients connect to.
 pub(crate) const CATALOG: &str = "satisflow";
@@ -32,6 +32,8 @@ pub struct SqlLimits {
     pub connections_max: usize,
     /// Longest run of a statement, reading its result included.
     pub statement_timeout: Duration,
+    /// A connection that asks nothing for this long is ended; `None`: never.
+    pub idle_timeout: Option<Duration>,
     /// Rows of an HTTP result.
     pub rows_max: usize,
     /// Length of a statement.
@@ -44,6 +46,7 @@ impl Default for SqlLimits {
             memory_bytes_max: 512 << 20,
             connections_max: 64,
             statement_timeout: Duration::from_secs(60),
+            idle_timeout: Some(Duration::from_secs(3600)),
             rows_max: 10_000_000,
             query_bytes_max: 1 << 20,
         }
@@ -135,12 +138,12 @@ impl SqlService {
 
 fn context(tables: &Tables, runtime: &Arc<RuntimeEnv>, caller: Caller) -> Result<Arc<SessionContext>, SqlError> {
     let config = SessionConfig::new()
-        .with_information_schema(true)
         .with_default_catalog_and_schema(CATALOG, "public")
         .with_create_default_catalog_and_schema(true)
         .set_bool("datafusion.execution.parquet.schema_force_view_types", false)
         .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
-        .set_str("datafusion.sql_parser.dialect", "postgres");
+        .set_str("datafusion.sql_parser.dialect", "postgres")
+        .set_str("datafusion.execution.time_zone", "UTC");
     let state = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(Arc::clone(runtime))
@@ -151,6 +154,8 @@ fn context(tables: &Tables, runtime: &Arc<RuntimeEnv>, caller: Caller) -> Result
     functions::register(&context);
     views::register(&context, tables.clone(), caller)?;
     setup_pg_catalog(&context, CATALOG, EmptyContextProvider).map_err(|error| *error)?;
+    catalog::register(&context)?;
+    functions::register_catalog(&context);
     Ok(Arc::new(context))
 }
 

@@ -4,6 +4,8 @@ use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::sql::sqlparser::parser::ParserError;
 use pgwire::error::{ErrorInfo, PgWireError};
 
+use crate::error::{OUT_OF_MEMORY, first_line};
+
 /// An error with its SQLSTATE.
 pub(crate) fn user_error(code: &str, message: String) -> PgWireError {
     PgWireError::UserError(Box::new(ErrorInfo::new("ERROR".to_owned(), code.to_owned(), message)))
@@ -16,9 +18,11 @@ pub(crate) fn translated(error: &PgWireError) -> Option<PgWireError> {
         return Some(user_error("42601", syntax.to_string()));
     }
     let source = source.downcast_ref::<DataFusionError>()?;
-    let message = source.strip_backtrace();
-    let first = message.lines().next().unwrap_or_default().to_owned();
-    Some(user_error(code(source, &message), first))
+    let message = match source.find_root() {
+        DataFusionError::ResourcesExhausted(_) => format!("{OUT_OF_MEMORY} ({})", first_line(source)),
+        _ => first_line(source),
+    };
+    Some(user_error(code(source, &source.strip_backtrace()), message))
 }
 
 fn code(error: &DataFusionError, message: &str) -> &'static str {

@@ -43,9 +43,15 @@ const TABLES: &[&str] = &["events", "rejects", "duplicates", "kpis", "kpi_live"]
 
 /// A view that clients see as a table or a view.
 #[derive(Debug)]
-struct Published {
+pub(crate) struct Published {
     view: ViewTable,
     kind: TableType,
+}
+
+impl Published {
+    pub(crate) fn new(view: ViewTable, kind: TableType) -> Published {
+        Published { view, kind }
+    }
 }
 
 #[async_trait]
@@ -103,7 +109,7 @@ pub(crate) fn register(context: &SessionContext, tables: Tables, caller: Caller)
         let plan = block_on(context.sql(&sql))?.into_unoptimized_plan();
         let view = ViewTable::new(plan, Some(sql));
         let kind = if TABLES.contains(&name) { TableType::Base } else { TableType::View };
-        context.register_table(name, Arc::new(Published { view, kind }))?;
+        context.register_table(name, Arc::new(Published::new(view, kind)))?;
     }
     context.register_udtf("kpi_as_of", Arc::new(KpiAsOf { kpis: tables.kpis }));
     for name in ["records_internal", "kpis_internal", "kpi_live_internal"] {
@@ -199,8 +205,6 @@ fn current(schema: &Schema) -> String {
     )
 }
 
-/// Not `row_number()`: with a filter on a column of the key the plan of such a window on top of
-/// those of `kpi_current` fails ("Expects PARTITION BY expression to be ordered").
 fn latest(schema: &Schema) -> String {
     format!(
         "SELECT DISTINCT ON ({key}) {columns} FROM kpi_current ORDER BY {key}, window_end DESC",

@@ -115,13 +115,13 @@ Examples:
   satisflow demo
   satisflow demo --for 30s")]
     Demo(command::demo::DemoArgs),
-    /// Print a JSON Schema: of events, records, config or catalog.
+    /// Print a JSON Schema: of events, records, config or catalog; or the OpenAPI document of SQL over HTTP.
     #[command(after_help = "Examples:
   satisflow schema config > satisflow.schema.json   # for an editor that checks YAML
   satisflow schema event")]
     Schema {
         /// Which one.
-        #[arg(value_parser = ["event", "records", "config", "catalog"])]
+        #[arg(value_parser = ["event", "records", "config", "catalog", "openapi"])]
         name: String,
     },
 }
@@ -258,6 +258,16 @@ Examples:
   satisflow user hash
   satisflow user hash < password.txt")]
     Hash,
+    /// Make a bearer token for SQL over HTTP.
+    #[command(
+        after_help = "The first line is the token, for the client; it is shown this once. The second is its hash,
+for `users.<name>.tokens` in the configuration.
+
+Examples:
+  satisflow user token
+  curl -H \"Authorization: Bearer $TOKEN\" -H 'content-type: application/sql' -d 'select 1' http://127.0.0.1:8080/sql"
+    )]
+    Token,
 }
 
 #[derive(Debug, Args)]
@@ -313,6 +323,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Rejects(RejectsCommand::Replay(args)) => command::rejects::replay(args).await,
         Command::Packs(packs) => command::packs::packs(packs).await,
         Command::User(UserCommand::Hash) => command::user::hash(),
+        Command::User(UserCommand::Token) => command::user::token(),
         Command::Rules(args) => command::rules::rules(&args),
         Command::Demo(args) => command::demo::demo(args).await,
         Command::Schema { name } => command::schema(&name),

@@ -32,6 +32,7 @@ pub(crate) fn schema(name: &str) -> anyhow::Result<ExitCode> {
         "event" => satisflow_model::event_json_schema(),
         "records" => satisflow_model::records_json(),
         "config" => satisflow_config::json_schema(),
+        "openapi" => satisflow_sql::openapi_document(),
         _ => satisflow_catalog::json_schema(),
     };
     say(&serde_json::to_string_pretty(&schema)?)?;

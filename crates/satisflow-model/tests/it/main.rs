@@ -11,7 +11,8 @@ use arrow::util::display::array_value_to_string;
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 use satisflow_model::{
-    Binding, BindingSource, Decoder, Limits, Mapping, Outcome, Record, RecordsBuilder, Scales, SourceSpec, TimeFormat,
+    Binding, BindingSource, CustomerKey, Decoder, Limits, Mapping, Outcome, Record, RecordsBuilder, Scales, SourceSpec,
+    TimeFormat,
 };
 
 /// 2026-11-23T12:00:00Z
@@ -254,4 +255,19 @@ proptest! {
     fn any_json_is_exactly_one_row(value in "\\{(\"[a-z_]{1,8}\":(1|\"x\"|null|\\[\\]|\\{\\}|-0.5e3),){0,6}\"kind\":\"sale\"\\}") {
         prop_assert_eq!(row(&decoder(None), Some(value.as_bytes())).num_rows(), 1);
     }
+}
+
+/// What the id is read from is not kept beside it, however deep it lies.
+#[test]
+fn a_mapped_customer_is_hashed_and_kept_nowhere_else() {
+    let bound = |pointer: &str| Binding { source: BindingSource::Pointer(pointer.into()), time: None, labels: None };
+    let of = |name: &str, pointer: &str| (name.to_owned(), bound(pointer));
+    let fields = [of("event_id", "/id"), of("kind", "/kind"), of("event_time", "/at"), of("customer", "/who/id")];
+    let mapping = Mapping { fields: BTreeMap::from(fields) };
+    let payload = br#"{"id":"1","kind":"referral","at":"2026-01-01T00:00:00Z","who":{"id":"id-4711","name":"n"},"more":1}"#;
+    let key = CustomerKey::new(b"0123456789abcdef");
+    let hashed = show(&row(&decoder(Some(mapping.clone())).with_customer_key(Some(key.clone())), Some(payload)));
+    assert!(hashed.contains(&key.pseudonym("id-4711")) && hashed.contains("more"), "{hashed}");
+    assert!(!hashed.contains("id-4711"), "{hashed}");
+    assert!(show(&row(&decoder(Some(mapping)), Some(payload))).contains("id-4711"));
 }

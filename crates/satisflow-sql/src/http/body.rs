@@ -18,6 +18,11 @@ use axum::body::{Body, Bytes};
 use datafusion::execution::SendableRecordBatchStream;
 use futures::{StreamExt, TryStreamExt};
 
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+
 use crate::error::SqlError;
 
 /// Bytes that are held back until the status is known.
@@ -29,6 +34,7 @@ pub(super) enum Form {
     Json,
     Csv,
     Arrow,
+    Parquet,
 }
 
 /// Why a result can't be sent.
@@ -43,38 +49,56 @@ pub(super) enum BodyError {
     /// It has no such form.
     #[error("the result can't be encoded: {0}")]
     Encoding(#[from] ArrowError),
+    /// It has no such form as Parquet.
+    #[error("the result can't be encoded: {0}")]
+    Parquet(#[from] ParquetError),
 }
 
 enum Encoder {
     Json(ArrayWriter<Vec<u8>>),
     Csv(Vec<u8>),
     Arrow(Box<StreamWriter<Vec<u8>>>),
+    /// `None` once it is finished; the rest is what the footer has left.
+    Parquet(Option<Box<ArrowWriter<Vec<u8>>>>, Vec<u8>),
 }
 
 impl Encoder {
-    fn new(form: Form, schema: &SchemaRef) -> Result<Encoder, ArrowError> {
+    fn new(form: Form, schema: &SchemaRef) -> Result<Encoder, BodyError> {
         let bytes = Vec::new();
         Ok(match form {
             Form::Json => Encoder::Json(WriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(bytes)),
             Form::Csv => Encoder::Csv(heading(schema)?),
             Form::Arrow => Encoder::Arrow(Box::new(StreamWriter::try_new(bytes, schema)?)),
+            Form::Parquet => {
+                let writer = ArrowWriter::try_new(bytes, Arc::clone(schema), Some(parquet_properties()))?;
+                Encoder::Parquet(Some(Box::new(writer)), Vec::new())
+            }
         })
     }
 
-    fn write(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
+    fn write(&mut self, batch: &RecordBatch) -> Result<(), BodyError> {
         match self {
-            Encoder::Json(writer) => writer.write(batch),
-            Encoder::Csv(bytes) => csv::WriterBuilder::new().with_header(false).build(bytes).write(batch),
-            Encoder::Arrow(writer) => writer.write(batch),
+            Encoder::Json(writer) => writer.write(batch)?,
+            Encoder::Csv(bytes) => csv::WriterBuilder::new().with_header(false).build(bytes).write(batch)?,
+            Encoder::Arrow(writer) => writer.write(batch)?,
+            Encoder::Parquet(Some(writer), _) => writer.write(batch)?,
+            Encoder::Parquet(None, _) => {}
         }
+        Ok(())
     }
 
-    fn finish(&mut self) -> Result<(), ArrowError> {
+    fn finish(&mut self) -> Result<(), BodyError> {
         match self {
-            Encoder::Json(writer) => writer.finish(),
-            Encoder::Csv(_) => Ok(()),
-            Encoder::Arrow(writer) => writer.finish(),
+            Encoder::Json(writer) => writer.finish()?,
+            Encoder::Csv(_) => {}
+            Encoder::Arrow(writer) => writer.finish()?,
+            Encoder::Parquet(writer, rest) => {
+                if let Some(writer) = writer.take() {
+                    *rest = writer.into_inner()?;
+                }
+            }
         }
+        Ok(())
     }
 
     /// What was written since the last time.
@@ -83,9 +107,18 @@ impl Encoder {
             Encoder::Json(writer) => writer.get_mut(),
             Encoder::Csv(bytes) => bytes,
             Encoder::Arrow(writer) => writer.get_mut(),
+            Encoder::Parquet(Some(writer), _) => writer.inner_mut(),
+            Encoder::Parquet(None, rest) => rest,
         };
         std::mem::take(bytes).into()
     }
+}
+
+/// Rows are held until a group of them is written.
+fn parquet_properties() -> WriterProperties {
+    const ROWS_GROUP_MAX: usize = 65_536;
+    let compression = Compression::ZSTD(ZstdLevel::default());
+    WriterProperties::builder().set_max_row_group_row_count(Some(ROWS_GROUP_MAX)).set_compression(compression).build()
 }
 
 /// The names of the columns, also of a result without rows.

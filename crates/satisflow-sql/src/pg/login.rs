@@ -9,19 +9,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use futures::{Sink, SinkExt};
-use pgwire::api::auth::{
-    DefaultServerParameterProvider, StartupHandler, finish_authentication, protocol_negotiation,
-    save_startup_parameters_to_metadata,
-};
+use pgwire::api::auth::{DefaultServerParameterProvider, StartupHandler, finish_authentication, protocol_negotiation};
 use pgwire::api::{
-    ClientInfo, ConnectionGuard, ConnectionHandle, ConnectionManager, METADATA_USER, PgWireConnectionState,
-    PidSecretKeyGenerator, RandomPidSecretKeyGenerator,
+    ClientInfo, ConnectionGuard, ConnectionHandle, ConnectionManager, METADATA_DATABASE, METADATA_USER,
+    PgWireConnectionState, PidSecretKeyGenerator, RandomPidSecretKeyGenerator,
 };
 use pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
 use pgwire::messages::startup::{Authentication, PasswordMessageFamily, Startup};
 use pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage};
 use satisflow_scram::{Exchange, ScramError, server_nonce};
 
+use super::settings;
 use crate::access::{Access, Caller, REFUSAL_PAUSE};
 
 const MECHANISM: &str = "SCRAM-SHA-256";
@@ -92,7 +90,7 @@ impl Login {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         protocol_negotiation(client, startup).await?;
-        save_startup_parameters_to_metadata(client, startup);
+        remember(client, startup)?;
         if self.door.access.has_tls() && !client.is_secure() && !client.socket_addr().ip().is_loopback() {
             return Err(fatal(
                 "28000",
@@ -157,14 +155,34 @@ impl Login {
         client.session_extensions().insert::<Arc<ConnectionHandle>>(handle);
         client.session_extensions().insert::<ConnectionGuard>(guard);
         client.session_extensions().insert::<Caller>(caller);
-        finish_authentication(client, &parameters()).await
+        let parameters = parameters(client.metadata());
+        finish_authentication(client, &parameters).await
     }
 }
 
-fn parameters() -> DefaultServerParameterProvider {
+/// Keeps who connects, and the settings that the connection starts with.
+fn remember<C: ClientInfo>(client: &mut C, startup: &Startup) -> PgWireResult<()> {
+    for name in [METADATA_USER, METADATA_DATABASE] {
+        if let Some(value) = startup.parameters.get(name) {
+            client.metadata_mut().insert(name.to_owned(), value.clone());
+        }
+    }
+    let sent = startup.parameters.iter();
+    settings::start(client.metadata_mut(), sent).map_err(|(code, message)| fatal(code, message))
+}
+
+/// What a client is told at the start.
+fn parameters(kept: &settings::Kept) -> DefaultServerParameterProvider {
+    let value = |name: &str| settings::show(kept, name).map(|(_, value)| value).unwrap_or_default();
     let mut parameters = DefaultServerParameterProvider::default();
+    parameters.server_version = settings::SERVER_VERSION.to_owned();
     parameters.is_superuser = false;
     parameters.default_transaction_read_only = true;
+    parameters.search_path = value("search_path");
+    parameters.time_zone = value("timezone");
+    parameters.date_style = value("datestyle");
+    parameters.interval_style = value("intervalstyle");
+    parameters.application_name = Some(value("application_name"));
     parameters
 }
 

@@ -38,6 +38,12 @@ pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode> {
 }
 
 fn describe(path: &Path, checked: &setup::Checked) -> Result<()> {
+    if checked.config.customer_key.is_none() {
+        eprintln!(
+            "warning: {}: `privacy.customer_key` is not set: customers' ids are stored as they come",
+            path.display()
+        );
+    }
     let topics: Vec<&str> = checked.config.sources.keys().map(String::as_str).collect();
     let kpis: Vec<&str> = checked.catalog.metrics.iter().map(|m| &*m.name).collect();
     say(&format!("{}: in order; topics {}; KPIs {}", path.display(), topics.join(", "), kpis.join(", ")))

@@ -55,6 +55,7 @@ impl Serving {
         let limits = SqlLimits {
             connections_max: config.connections_max,
             statement_timeout: config.statement_timeout,
+            idle_timeout: config.idle_timeout,
             memory_bytes_max: config.query_memory_bytes_max,
             rows_max: config.http_rows_max,
             ..SqlLimits::default()
@@ -111,7 +112,10 @@ fn web(parts: &ServiceParts, registry: &Registry, stop: CancellationToken) -> Re
 }
 
 fn access(config: &Config) -> Result<Access> {
-    let user = |settings: &UserSettings| User { verifier: settings.verifier.clone(), raw_data: settings.raw_data };
+    let user = |settings: &UserSettings| {
+        let UserSettings { verifier, raw_data, tokens } = settings.clone();
+        User { verifier, raw_data, tokens }
+    };
     let users = config.users.iter().map(|(name, settings)| (name.clone(), user(settings)));
     Ok(Access::new(users.collect(), config.tls.clone())?)
 }

@@ -4,12 +4,19 @@ use std::io::{BufRead, IsTerminal};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use satisflow_scram::Verifier;
+use satisflow_scram::{TokenHash, Verifier};
 
 /// Prints what the configuration keeps of a password.
 pub(crate) fn hash() -> Result<ExitCode> {
     let password = if std::io::stdin().is_terminal() { asked()? } else { read(std::io::stdin().lock())? };
     super::say(&Verifier::generate(&password)?.to_string())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a new token, and what the configuration keeps of it.
+pub(crate) fn token() -> Result<ExitCode> {
+    let (token, hash) = TokenHash::generate().context("no random numbers from the system")?;
+    super::say(&format!("{token}\n{hash}"))?;
     Ok(ExitCode::SUCCESS)
 }
 
