@@ -47,8 +47,9 @@ fn the_catalog_is_checked_although_the_configuration_does_not_hold() {
 #[test]
 fn a_file_of_other_events_under_a_name_that_was_replayed_is_refused_and_not_skipped() {
     let place = offline("time: data");
-    let event =
-        |id: &str| format!("{{\"event_id\":\"{id}\",\"kind\":\"survey_response\",\"event_time\":\"2026-05-01T00:00:00Z\"}}\n");
+    let event = |id: &str| {
+        format!("{{\"event_id\":\"{id}\",\"kind\":\"survey_response\",\"event_time\":\"2026-05-01T00:00:00Z\"}}\n")
+    };
     for folder in ["a", "b"] {
         std::fs::create_dir(place.path().join(folder)).unwrap();
         std::fs::write(place.path().join(folder).join("e.jsonl"), event(folder)).unwrap();

@@ -188,8 +188,10 @@ impl Lane {
             let Some(delta) = &deltas[member.definition] else { continue };
             let first = state.add(place, kpi, window.stay(), delta).map_err(|source| (member.definition, source))?;
             if pane.end <= member.frontier && (first || !delta.is_zero()) {
-                let noted =
-                    expired::note(member.changes.entry(group).or_default(), Change { pane, delta: delta.clone(), recalled });
+                let noted = expired::note(
+                    member.changes.entry(group).or_default(),
+                    Change { pane, delta: delta.clone(), recalled },
+                );
                 noted.map_err(|source| (member.definition, source))?;
             }
         }

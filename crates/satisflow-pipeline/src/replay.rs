@@ -184,11 +184,7 @@ fn event_id(decoder: &Decoder, topic: &str, line: &[u8]) -> Option<String> {
     decoder.decode(&record(topic, 0, line), None).ok().map(|event| event.event_id().to_owned())
 }
 
-async fn flush(
-    collector: &mut Collector,
-    scorer: &mut Scorer,
-    clock: i64,
-) -> Result<(), PipelineError> {
+async fn flush(collector: &mut Collector, scorer: &mut Scorer, clock: i64) -> Result<(), PipelineError> {
     if let Some(committed) = collector.flush().await? {
         scorer.remember(committed.version, committed.accepted);
         scorer.take_in(clock).await?;
