@@ -257,7 +257,8 @@ fn a_mapped_customer_is_hashed_and_kept_nowhere_else() {
     let of = |name: &str, pointer: &str| (name.to_owned(), bound(pointer));
     let fields = [of("event_id", "/id"), of("kind", "/kind"), of("event_time", "/at"), of("customer", "/who/id")];
     let mapping = Mapping { fields: BTreeMap::from(fields) };
-    let payload = br#"{"id":"1","kind":"referral","at":"2026-01-01T00:00:00Z","who":{"id":"id-4711","name":"n"},"more":1}"#;
+    let payload =
+        br#"{"id":"1","kind":"referral","at":"2026-01-01T00:00:00Z","who":{"id":"id-4711","name":"n"},"more":1}"#;
     let key = CustomerKey::new(b"0123456789abcdef");
     let hashed = show(&row(&decoder(Some(mapping.clone())).with_customer_key(Some(key.clone())), Some(payload)));
     assert!(hashed.contains(&key.pseudonym("id-4711")) && hashed.contains("more"), "{hashed}");
