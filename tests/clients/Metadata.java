@@ -37,7 +37,8 @@ public class Metadata {
         System.out.println("catalogs " + column(of.getCatalogs(), "TABLE_CAT").contains("satisflow"));
         System.out.println("schemas " + column(of.getSchemas(), "TABLE_SCHEM").contains("public"));
         System.out.println("tables " + column(of.getTables(null, "public", "%", new String[] {"TABLE"}), "TABLE_NAME"));
-        System.out.println("views " + column(of.getTables(null, "public", "kpi%", new String[] {"VIEW"}), "TABLE_NAME"));
+        ResultSet views = of.getTables(null, "public", "kpi%", new String[] {"VIEW"});
+        System.out.println("views " + column(views, "TABLE_NAME"));
         try (ResultSet columns = of.getColumns(null, "public", "kpis", "%")) {
             while (columns.next() && columns.getInt("ORDINAL_POSITION") <= 3) {
                 System.out.println(columns.getString("COLUMN_NAME") + " " + columns.getString("TYPE_NAME") + " "
@@ -62,7 +63,8 @@ public class Metadata {
                 statement.setLong(2, round);
                 try (ResultSet rows = statement.executeQuery()) {
                     rows.next();
-                    boolean all = rows.getBigDecimal(1) != null && rows.getLong(2) > round && rows.getTimestamp(3) != null;
+                    boolean some = rows.getBigDecimal(1) != null && rows.getTimestamp(3) != null;
+                    boolean all = some && rows.getLong(2) > round;
                     if (!all || round == 7) {
                         System.out.println("prepared " + all);
                     }

@@ -42,7 +42,7 @@ fn serve() -> (Place, Running) {
     );
     let path = place.path().join("satisflow.yaml");
     let text = std::fs::read_to_string(&path).unwrap() + &users;
-    let limits = "idle_timeout_secs: 3, memory_bytes_max: 20000000";
+    let limits = "idle_timeout_secs: 3, memory_bytes_max: 100000000";
     let here = format!("sql: {{ listen: '127.0.0.1:{}' }}", place.sql);
     let everywhere = format!("sql: {{ listen: '0.0.0.0:{}', {limits} }}", place.sql);
     std::fs::write(&path, text.replace(&here, &everywhere)).unwrap();
@@ -196,11 +196,12 @@ fn a_token_stands_for_its_user_over_http() {
 fn ends_connections_that_ask_nothing(place: &Place) {
     let program = "
 import select, sys, psycopg
-where = dict(host='127.0.0.1', port=int(sys.argv[1]), dbname='satisflow', user='ann', password=sys.argv[2], autocommit=True)
-with psycopg.connect(**where) as c:
+where = dict(host='127.0.0.1', port=int(sys.argv[1]), dbname='satisflow', user='ann', password=sys.argv[2])
+with psycopg.connect(**where, autocommit=True) as c:
     c.execute('set statement_timeout = 5000')
     try:
-        c.execute('select count(*) from generate_series(1, 1000000) a(x), generate_series(1, 1000000) b(x) where a.x + b.x < 0')
+        many = 'generate_series(1, 1000000)'
+        c.execute(f'select count(*) from {many} a(x), {many} b(x) where a.x + b.x < 0')
     except psycopg.Error as error:
         print(error.sqlstate)
     print(bool(select.select([c.fileno()], [], [], 30)[0]))

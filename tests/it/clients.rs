@@ -14,13 +14,15 @@ const CLIENTS: &[(&str, &str, &str, &str)] = &[
         "psql",
         "15",
         "",
-        "`\\d`, `\\dt`, `\\d+ table`, `\\d+ view`, `\\l`, `\\dn`, `\\df`, `\\du` and more, tab completion, `\\copy (select ...) to file`, Ctrl-C",
+        "`\\d`, `\\dt`, `\\d+ table`, `\\d+ view`, `\\l`, `\\dn`, `\\df`, `\\du` and more, tab completion, \
+         `\\copy (select ...) to file`, Ctrl-C",
     ),
     (
         "psycopg",
         "3.2",
         "scripts/python-env.sh",
-        "both protocols, prepared statements, pipelines, nested transactions, `COPY` as text and binary, settings, time zones",
+        "both protocols, prepared statements, pipelines, nested transactions, `COPY` as text and binary, \
+         settings, time zones",
     ),
     (
         "asyncpg",
@@ -32,7 +34,8 @@ const CLIENTS: &[(&str, &str, &str, &str)] = &[
         "SQLAlchemy",
         "2.1",
         "scripts/python-env.sh",
-        "inspector (schemas, tables, views, columns, keys, indexes, constraints, comments), reflection, a query over it",
+        "inspector (schemas, tables, views, columns, keys, indexes, constraints, comments), reflection, a query \
+         over it",
     ),
     (
         "tokio-postgres",
@@ -44,7 +47,8 @@ const CLIENTS: &[(&str, &str, &str, &str)] = &[
         "pgjdbc",
         "42.7.4",
         "scripts/fetch-clients.sh",
-        "DatabaseMetaData (catalogs, schemas, tables, views, columns, keys, indexes, types, functions), prepared statements, fetch size, savepoints, query timeout",
+        "DatabaseMetaData (catalogs, schemas, tables, views, columns, keys, indexes, types, functions), \
+         prepared statements, fetch size, savepoints, query timeout",
     ),
     (
         "node-postgres",

@@ -105,7 +105,8 @@ fn filters_the_newest_rows_as_if_all_were_there(place: &Place) {
                 psql_at(
                     place.sql,
                     &format!(
-                        "select count(*), sum(place), max(before) from (select row_number() over (partition by {partition} \
+                        "select count(*), sum(place), max(before) from (select row_number() over (partition by \
+                         {partition} \
                          order by window_end desc) as place, lag(window_end) over (partition by {partition} order by \
                          window_end) as before from {view} where {condition}) as x"
                     ),
