@@ -23,7 +23,10 @@ function take(state, text) {
     if (state.pending) {
       // A quote within quotes: doubled it is one, else it was the end.
       state.pending = false;
-      if (char === '"') { state.field += '"'; continue; }
+      if (char === '"') {
+        state.field += '"';
+        continue;
+      }
       state.quoted = false;
     }
     if (state.quoted) {
@@ -43,9 +46,15 @@ export async function first(response, rowsMax) {
   const found = reader();
   for (;;) {
     const { done, value } = await body.read();
-    if (done) { found.end(); break; }
+    if (done) {
+      found.end();
+      break;
+    }
     found.push(decoder.decode(value, { stream: true }));
-    if (found.rows.length > rowsMax + 1) { await body.cancel(); break; }
+    if (found.rows.length > rowsMax + 1) {
+      await body.cancel();
+      break;
+    }
   }
   const [heading = [], ...rows] = found.rows;
   return { heading, rows: rows.slice(0, rowsMax), more: rows.length > rowsMax };

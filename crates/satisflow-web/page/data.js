@@ -10,7 +10,11 @@ async function answered(response) {
   if (response.ok) return response;
   const text = await response.text();
   let message = text;
-  try { message = JSON.parse(text).error.message; } catch { /* no JSON: the text itself */ }
+  try {
+    message = JSON.parse(text).error.message;
+  } catch {
+    /* no JSON: the text itself */
+  }
   throw new Refused(message || `HTTP ${response.status}`);
 }
 
@@ -42,8 +46,23 @@ async function json(path) {
 export const catalog = () => json('/api/catalog');
 export const pipeline = () => json('/api/pipeline');
 
-const FIGURES = ['kpi', 'window_start', 'window_end', 'revision', 'value', 'ci_low', 'ci_high', 'se', 'n', 'n_eff',
-  'numerator', 'denominator', 'status', 'reason', 'computed_at'];
+const FIGURES = [
+  'kpi',
+  'window_start',
+  'window_end',
+  'revision',
+  'value',
+  'ci_low',
+  'ci_high',
+  'se',
+  'n',
+  'n_eff',
+  'numerator',
+  'denominator',
+  'status',
+  'reason',
+  'computed_at',
+];
 
 function condition(kpis, { window, by, dimensions, group }) {
   const which = kpis.map((k) => `(kpi = ${quote(k.name)} and fingerprint = ${quote(k.fingerprint)})`).join(' or ');
@@ -56,8 +75,10 @@ function condition(kpis, { window, by, dimensions, group }) {
 function current(kpis, scope, more = '') {
   const names = [...scope.dimensions.map(ident), ...FIGURES].join(', ');
   const key = ['kpi', ...scope.dimensions.map(ident), 'window_end'].join(', ');
-  return `select ${names} from (select ${names}, row_number() over (partition by ${key} order by revision desc) as place `
-    + `from kpis where ${condition(kpis, scope)}${more}) as ranked where place = 1 and reason <> 'withdrawn'`;
+  return (
+    `select ${names} from (select ${names}, row_number() over (partition by ${key} order by revision desc) as place ` +
+    `from kpis where ${condition(kpis, scope)}${more}) as ranked where place = 1 and reason <> 'withdrawn'`
+  );
 }
 
 const HOUR = 3600e3;
@@ -101,24 +122,30 @@ export async function groups(kpi, scope) {
   const back = scope.window.length_secs ? span(scope.window).length : 0;
   const names = scope.dimensions.map(ident).join(', ');
   const more = scope.window.all ? '' : after(end, back);
-  return rows(`select distinct on (${names}) * from (${current([kpi], whole, more)}) as newest `
-    + `order by ${names}, window_end desc`);
+  return rows(
+    `select distinct on (${names}) * from (${current([kpi], whole, more)}) as newest ` +
+      `order by ${names}, window_end desc`,
+  );
 }
 
 /** The open windows, which no one has published yet. */
 export async function open(scope) {
   const values = scope.group.map((value, at) => ` and ${ident(scope.dimensions[at])} = ${quote(value)}`).join('');
-  return rows(`select kpi, value, n, window_end, status from kpi_live where window_name = ${quote(scope.window.name)} `
-    + `and grouping_set = ${quote(scope.by)}${values}`);
+  return rows(
+    `select kpi, value, n, window_end, status from kpi_live where window_name = ${quote(scope.window.name)} ` +
+      `and grouping_set = ${quote(scope.by)}${values}`,
+  );
 }
 
 /** Every revision of the windows of a scope that have more than one. */
 export async function restated(kpi, scope, limit) {
   const where = condition([kpi], scope);
-  return rows('select window_end, revision, value, n, reason, computed_at, first_value from (select *, '
-    + 'first_value(value) over (partition by window_end order by revision) as first_value, '
-    + `row_number() over (partition by window_end order by revision desc) as place from kpis where ${where}) as all_of `
-    + `where place = 1 and revision > 1 order by window_end desc limit ${Number(limit)}`);
+  return rows(
+    'select window_end, revision, value, n, reason, computed_at, first_value from (select *, ' +
+      'first_value(value) over (partition by window_end order by revision) as first_value, ' +
+      `row_number() over (partition by window_end order by revision desc) as place from kpis where ${where}) as all_of ` +
+      `where place = 1 and revision > 1 order by window_end desc limit ${Number(limit)}`,
+  );
 }
 
 /** What groups there are is text of a row's dimensions. */

@@ -51,18 +51,42 @@ export const id = (name) => `${name}-${(ids += 1)}`;
 export function card(title, properties = {}, ...children) {
   const heading = id('heading');
   const { hint, actions, ...rest } = properties;
-  return h('section', { ...rest, class: `card ${rest.class ?? ''}`, 'aria-labelledby': heading },
+  return h(
+    'section',
+    { ...rest, class: `card ${rest.class ?? ''}`, 'aria-labelledby': heading },
     h('div', { class: 'card-head' }, h('h2', { id: heading }, title), hint && h('p', { class: 'hint' }, hint), actions),
-    ...children);
+    ...children,
+  );
 }
 
 /** A table; a column is `{ title, cell(row), number }`, a row's header its first cell. */
 export function table(caption, columns, rows, properties = {}) {
-  const head = columns.map((c) => h('th', { scope: 'col', class: c.number && 'number', 'aria-sort': c.sorted },
-    c.sort ? h('button', { type: 'button', class: 'sort', onclick: c.sort, 'data-key': `sort-${c.title}` }, c.title) : c.title));
-  const line = (row) => h('tr', {}, columns.map((c, at) => h(at === 0 ? 'th' : 'td',
-    { scope: at === 0 && 'row', class: c.number && 'number' }, c.cell(row))));
-  return h('div', { class: 'scroll', tabindex: 0, role: 'group', 'aria-label': caption, 'data-key': `table-${caption}` },
-    h('table', properties, h('caption', { class: 'unseen' }, caption),
-      h('thead', {}, h('tr', {}, head)), h('tbody', {}, rows.map(line))));
+  const head = columns.map((c) =>
+    h(
+      'th',
+      { scope: 'col', class: c.number && 'number', 'aria-sort': c.sorted },
+      c.sort
+        ? h('button', { type: 'button', class: 'sort', onclick: c.sort, 'data-key': `sort-${c.title}` }, c.title)
+        : c.title,
+    ),
+  );
+  const line = (row) =>
+    h(
+      'tr',
+      {},
+      columns.map((c, at) =>
+        h(at === 0 ? 'th' : 'td', { scope: at === 0 && 'row', class: c.number && 'number' }, c.cell(row)),
+      ),
+    );
+  return h(
+    'div',
+    { class: 'scroll', tabindex: 0, role: 'group', 'aria-label': caption, 'data-key': `table-${caption}` },
+    h(
+      'table',
+      properties,
+      h('caption', { class: 'unseen' }, caption),
+      h('thead', {}, h('tr', {}, head)),
+      h('tbody', {}, rows.map(line)),
+    ),
+  );
 }

@@ -18,8 +18,12 @@ export function filters(go) {
 
 function choice(key, label, options, chosen, change) {
   const list = options.map(([value, text]) => h('option', { value, selected: value === chosen }, text));
-  return h('label', { class: 'field' }, h('span', {}, label),
-    h('select', { 'data-key': `filter-${key}`, onchange: (event) => change(event.target.value) }, list));
+  return h(
+    'label',
+    { class: 'field' },
+    h('span', {}, label),
+    h('select', { 'data-key': `filter-${key}`, onchange: (event) => change(event.target.value) }, list),
+  );
 }
 
 function render(bar, go, state, catalog, show) {
@@ -29,16 +33,37 @@ function render(bar, go, state, catalog, show) {
   const { kpi, window } = state;
   const windows = state.view === 'overview' ? allWindows(catalog) : kpi.windows;
   const parts = {
-    kpi: () => choice('kpi', t('filter.kpi'), catalog.kpis.map((k) => [k.name, words(k.name)]), kpi.name,
-      (name) => go({ kpi: name })),
-    window: () => choice('window', t('filter.window'), windows.map((name) => [name, words(name)]), window.name,
-      (name) => go({ window: name })),
+    kpi: () =>
+      choice(
+        'kpi',
+        t('filter.kpi'),
+        catalog.kpis.map((k) => [k.name, words(k.name)]),
+        kpi.name,
+        (name) => go({ kpi: name }),
+      ),
+    window: () =>
+      choice(
+        'window',
+        t('filter.window'),
+        windows.map((name) => [name, words(name)]),
+        window.name,
+        (name) => go({ window: name }),
+      ),
     by: () => choice('by', t('filter.by'), sets(state), state.by, (by) => go({ by, group: [] })),
     group: () => state.dimensions.length > 0 && group(bar, go, state),
-    points: () => choice('points', t('filter.points'), ['60', '240', '1000'].map((n) => [n, t('filter.windows', { n })]),
-      state.points ?? '240', (points) => go({ points })),
+    points: () =>
+      choice(
+        'points',
+        t('filter.points'),
+        ['60', '240', '1000'].map((n) => [n, t('filter.windows', { n })]),
+        state.points ?? '240',
+        (points) => go({ points }),
+      ),
   };
-  replace(bar.node, show.map((name) => parts[name]()));
+  replace(
+    bar.node,
+    show.map((name) => parts[name]()),
+  );
 }
 
 function sets({ kpi, view }) {
@@ -57,22 +82,48 @@ function group(bar, go, state) {
     if (text === '') go({ group: [] });
     else if (bar.known.has(text)) go({ group: bar.known.get(text) });
   };
-  const list = h('datalist', { id: 'groups' }, [...bar.known.keys()].map((name) => h('option', { value: name })));
-  const clear = chosen && h('button', { type: 'button', class: 'quiet', onclick: () => go({ group: [] }) }, t('filter.all'));
-  return h('div', { class: 'field' }, h('label', { for: 'group' }, state.dimensions.map(words).join(' / ')),
-    h('span', { class: 'with-button' },
-      h('input', { id: 'group', 'data-key': 'filter-group', list: 'groups', value: chosen, placeholder: t('filter.all'), autocomplete: 'off', onchange: take }),
-      clear), list);
+  const list = h(
+    'datalist',
+    { id: 'groups' },
+    [...bar.known.keys()].map((name) => h('option', { value: name })),
+  );
+  const clear =
+    chosen && h('button', { type: 'button', class: 'quiet', onclick: () => go({ group: [] }) }, t('filter.all'));
+  return h(
+    'div',
+    { class: 'field' },
+    h('label', { for: 'group' }, state.dimensions.map(words).join(' / ')),
+    h(
+      'span',
+      { class: 'with-button' },
+      h('input', {
+        id: 'group',
+        'data-key': 'filter-group',
+        list: 'groups',
+        value: chosen,
+        placeholder: t('filter.all'),
+        autocomplete: 'off',
+        onchange: take,
+      }),
+      clear,
+    ),
+    list,
+  );
 }
 
 /** Takes the groups there are as what can be chosen. */
 function offer(bar, rows, dimensions) {
-  const named = rows.filter((row) => row.value !== null).slice(0, GROUPS_LISTED_MAX)
+  const named = rows
+    .filter((row) => row.value !== null)
+    .slice(0, GROUPS_LISTED_MAX)
     .map((row) => [groupName(row, dimensions), dimensions.map((name) => row[name])]);
   bar.known = new Map(named);
   const list = bar.node.querySelector('#groups');
   const key = [...bar.known.keys()].join('\n');
   if (!list || key === list.dataset.of) return;
   list.dataset.of = key;
-  replace(list, [...bar.known.keys()].map((name) => h('option', { value: name })));
+  replace(
+    list,
+    [...bar.known.keys()].map((name) => h('option', { value: name })),
+  );
 }

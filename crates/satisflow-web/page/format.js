@@ -26,7 +26,8 @@ function digits(value) {
 export function value(number, kpi) {
   if (number === null || number === undefined || Number.isNaN(Number(number))) return NONE;
   const plain = Number(number);
-  if (kpi?.form === 'share') return numbers({ style: 'percent', minimumFractionDigits: 1, maximumFractionDigits: 1 }).format(plain);
+  if (kpi?.form === 'share')
+    return numbers({ style: 'percent', minimumFractionDigits: 1, maximumFractionDigits: 1 }).format(plain);
   if (kpi?.form === 'count') return count(plain);
   return numbers(digits(plain)).format(plain);
 }
@@ -40,8 +41,8 @@ export function change(number, kpi) {
   return sign + value(Math.abs(number), kpi);
 }
 
-export const interval = (row, kpi) => (row.ci_low === null || row.ci_low === undefined ? NONE
-  : `${value(row.ci_low, kpi)} – ${value(row.ci_high, kpi)}`);
+export const interval = (row, kpi) =>
+  row.ci_low === null || row.ci_low === undefined ? NONE : `${value(row.ci_low, kpi)} – ${value(row.ci_high, kpi)}`;
 
 /** The unit beside a value; a share's is in its percent sign. */
 export const unit = (kpi) => (kpi.form === 'share' ? '' : kpi.unit);

@@ -20,7 +20,10 @@ export function paced(work) {
       due = undefined;
       const began = performance.now();
       await work(now);
-      await new Promise((done) => { wake = done; setTimeout(done, Math.max(LEAST_MS, 3 * (performance.now() - began))); });
+      await new Promise((done) => {
+        wake = done;
+        setTimeout(done, Math.max(LEAST_MS, 3 * (performance.now() - began)));
+      });
     }
     running = false;
   };
@@ -32,7 +35,10 @@ export function follow(changed, connected) {
   let source;
   let counts = {};
   let settling;
-  const close = () => { source?.close(); source = undefined; };
+  const close = () => {
+    source?.close();
+    source = undefined;
+  };
   const take = (event) => {
     const told = JSON.parse(event.data);
     const what = { records: told.records !== counts.records, kpis: told.kpis !== counts.kpis };

@@ -38,21 +38,54 @@ function go(changes) {
 
 function tab(name) {
   const now = parse(location.hash);
-  const target = WITH_KPI.includes(name) && WITH_KPI.includes(now.view) ? { ...now, view: name, q: undefined } : { view: name };
-  return h('a', { href: link(target), 'aria-current': now.view === name && 'page', 'data-key': `tab-${name}` }, t(`nav.${name}`));
+  const target =
+    WITH_KPI.includes(name) && WITH_KPI.includes(now.view) ? { ...now, view: name, q: undefined } : { view: name };
+  return h(
+    'a',
+    { href: link(target), 'aria-current': now.view === name && 'page', 'data-key': `tab-${name}` },
+    t(`nav.${name}`),
+  );
 }
 
 function showHeader() {
   const theme = kept.get('theme') ?? 'auto';
   const next = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
-  replace(header,
-    h('a', { class: 'brand', href: '#/overview', 'data-key': 'brand' }, h('img', { src: '/page/icon.svg', alt: '', width: 24, height: 24 }), 'Satisflow'),
+  replace(
+    header,
+    h(
+      'a',
+      { class: 'brand', href: '#/overview', 'data-key': 'brand' },
+      h('img', { src: '/page/icon.svg', alt: '', width: 24, height: 24 }),
+      'Satisflow',
+    ),
     h('nav', { 'aria-label': t('nav.title') }, Object.keys(VIEWS).map(tab)),
-    h('div', { class: 'tools' },
-      h('span', { class: `live ${app.connected ? 'on' : 'off'}`, role: 'status' },
-        h('span', { 'aria-hidden': 'true' }, app.connected ? '●' : '○'), ' ', t(app.connected ? 'live.on' : 'live.off')),
-      h('button', { type: 'button', 'data-key': 'language', lang: text.language() === 'zh' ? 'en' : 'zh-CN', onclick: otherLanguage }, t('language.other')),
-      h('button', { type: 'button', 'data-key': 'theme', title: t('theme.title'), onclick: () => paint(next) }, t(`theme.${theme}`))));
+    h(
+      'div',
+      { class: 'tools' },
+      h(
+        'span',
+        { class: `live ${app.connected ? 'on' : 'off'}`, role: 'status' },
+        h('span', { 'aria-hidden': 'true' }, app.connected ? '●' : '○'),
+        ' ',
+        t(app.connected ? 'live.on' : 'live.off'),
+      ),
+      h(
+        'button',
+        {
+          type: 'button',
+          'data-key': 'language',
+          lang: text.language() === 'zh' ? 'en' : 'zh-CN',
+          onclick: otherLanguage,
+        },
+        t('language.other'),
+      ),
+      h(
+        'button',
+        { type: 'button', 'data-key': 'theme', title: t('theme.title'), onclick: () => paint(next) },
+        t(`theme.${theme}`),
+      ),
+    ),
+  );
   // On a phone the tabs are wider than the screen: the chosen one is in the middle.
   const nav = header.querySelector('nav');
   const chosen = nav.querySelector('[aria-current]');
@@ -114,7 +147,9 @@ async function load() {
     } catch (error) {
       replace(said, t('failed', { message: error.message }));
       said.hidden = false;
-      await new Promise((done) => { setTimeout(done, AGAIN_MS); });
+      await new Promise((done) => {
+        setTimeout(done, AGAIN_MS);
+      });
     }
   }
 }

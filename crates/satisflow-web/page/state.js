@@ -24,12 +24,12 @@ export function link(state) {
 export function resolve(state, catalog) {
   const kpi = catalog.kpis.find((k) => k.name === state.kpi) ?? catalog.kpis[0];
   const known = catalog.kpis.some((k) => k.windows.includes(state.window));
-  const window = known && (kpi?.windows.includes(state.window) || state.view === 'overview')
-    ? state.window : kpi?.windows[0];
+  const window =
+    known && (kpi?.windows.includes(state.window) || state.view === 'overview') ? state.window : kpi?.windows[0];
   const sets = kpi?.grouping_sets.map((set) => set.join(',')) ?? [''];
   // A Pareto chart is of groups: it has no total.
   const offered = state.view === 'pareto' ? sets.filter((set) => set !== '') : sets;
-  const by = offered.includes(state.by ?? '') ? state.by ?? '' : offered[0] ?? '';
+  const by = offered.includes(state.by ?? '') ? (state.by ?? '') : (offered[0] ?? '');
   const dimensions = by === '' ? [] : by.split(',');
   const group = state.group.length === dimensions.length ? state.group : [];
   return { ...state, kpi, by, dimensions, group, window: catalog.windows.find((w) => w.name === window) };
@@ -38,9 +38,17 @@ export function resolve(state, catalog) {
 /** What the page remembers of this reader, and nothing else. */
 export const kept = {
   get(name) {
-    try { return JSON.parse(localStorage.getItem(`satisflow.${name}`)) ?? undefined; } catch { return undefined; }
+    try {
+      return JSON.parse(localStorage.getItem(`satisflow.${name}`)) ?? undefined;
+    } catch {
+      return undefined;
+    }
   },
   set(name, value) {
-    try { localStorage.setItem(`satisflow.${name}`, JSON.stringify(value)); } catch { /* private windows keep nothing */ }
+    try {
+      localStorage.setItem(`satisflow.${name}`, JSON.stringify(value));
+    } catch {
+      /* private windows keep nothing */
+    }
   },
 };

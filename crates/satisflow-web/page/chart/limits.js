@@ -20,7 +20,7 @@ export const kind = (kpi) => ({ share: 'p', ratio: 'u', count: 'c', mean: 'x', b
 
 /** The spread of a row's value around the middle, were nothing special to happen. */
 const SPREAD = {
-  p: (row, middle) => Math.sqrt(middle * (1 - middle) / (row.n_eff ?? row.denominator)),
+  p: (row, middle) => Math.sqrt((middle * (1 - middle)) / (row.n_eff ?? row.denominator)),
   u: (row, middle, per) => per * Math.sqrt(middle / per / row.denominator),
   c: (row, middle) => Math.sqrt(middle),
   x: (row) => row.se ?? NaN,
@@ -35,7 +35,9 @@ export function controlled(rows, kpi) {
   const chart = kind(kpi);
   const per = kpi.per ?? 1;
   const chosen = apart(rows);
-  const middle = per * add(chosen, (row) => row.numerator) / (chart === 'c' ? chosen.length : add(chosen, (row) => row.denominator));
+  const middle =
+    (per * add(chosen, (row) => row.numerator)) /
+    (chart === 'c' ? chosen.length : add(chosen, (row) => row.denominator));
   let side = 0;
   let length = 0;
   return {

@@ -28,8 +28,26 @@ export function domain(values, least = 0) {
 }
 
 const SECOND = 1000;
-const STEPS = [1, 5, 15, 30, 60, 300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86400, 2 * 86400, 7 * 86400,
-  30 * 86400, 91 * 86400, 365 * 86400].map((seconds) => seconds * SECOND);
+const STEPS = [
+  1,
+  5,
+  15,
+  30,
+  60,
+  300,
+  900,
+  1800,
+  3600,
+  3 * 3600,
+  6 * 3600,
+  12 * 3600,
+  86400,
+  2 * 86400,
+  7 * 86400,
+  30 * 86400,
+  91 * 86400,
+  365 * 86400,
+].map((seconds) => seconds * SECOND);
 
 /** About so many times between two, on the reader's clock. */
 export function times(from, to, about) {
@@ -53,12 +71,17 @@ export function timeFormat(language, step) {
 /** A path through points; a missing one breaks it. */
 export function path(points) {
   let drawing = false;
-  return points.map(([x, y]) => {
-    if (y === null || !Number.isFinite(y)) { drawing = false; return ''; }
-    const command = drawing ? 'L' : 'M';
-    drawing = true;
-    return `${command}${x.toFixed(1)} ${y.toFixed(1)}`;
-  }).join('');
+  return points
+    .map(([x, y]) => {
+      if (y === null || !Number.isFinite(y)) {
+        drawing = false;
+        return '';
+      }
+      const command = drawing ? 'L' : 'M';
+      drawing = true;
+      return `${command}${x.toFixed(1)} ${y.toFixed(1)}`;
+    })
+    .join('');
 }
 
 /** The areas between two lines. */
@@ -68,7 +91,13 @@ export function band(points) {
     if (Number.isFinite(point[1]) && Number.isFinite(point[2])) runs.at(-1).push(point);
     else if (runs.at(-1).length > 0) runs.push([]);
   }
-  const area = (run) => `${path(run.map(([x, low]) => [x, low]))}${path(run.map(([x, , high]) => [x, high]).toReversed())
-    .replace('M', 'L')}Z`;
-  return runs.filter((run) => run.length > 0).map(area).join('');
+  const area = (run) =>
+    `${path(run.map(([x, low]) => [x, low]))}${path(run.map(([x, , high]) => [x, high]).toReversed()).replace(
+      'M',
+      'L',
+    )}Z`;
+  return runs
+    .filter((run) => run.length > 0)
+    .map(area)
+    .join('');
 }

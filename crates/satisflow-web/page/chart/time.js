@@ -46,7 +46,9 @@ function nearest(chart, event) {
   if (points.length === 0 || !chart.x) return undefined;
   const x = event.clientX - chart.picture.getBoundingClientRect().left;
   let best = 0;
-  points.forEach((p, at) => { if (Math.abs(chart.x(p.t) - x) < Math.abs(chart.x(points[best].t) - x)) best = at; });
+  points.forEach((p, at) => {
+    if (Math.abs(chart.x(p.t) - x) < Math.abs(chart.x(points[best].t) - x)) best = at;
+  });
   return best;
 }
 
@@ -55,12 +57,17 @@ function point(chart, at) {
   const { data, picture } = chart;
   picture.querySelector('.cursor')?.remove();
   const shown = data?.points[at];
-  chart.readout.replaceChildren(shown ? data.describe(shown) : data?.hint ?? '');
+  chart.readout.replaceChildren(shown ? data.describe(shown) : (data?.hint ?? ''));
   if (!shown || !chart.x) return;
   const x = chart.x(shown.t);
-  picture.append(s('g', { class: 'cursor' },
-    s('line', { x1: x, x2: x, y1: MARGIN.top, y2: chart.height - MARGIN.bottom }),
-    Number.isFinite(shown.y) && s('circle', { cx: x, cy: chart.y(shown.y), r: 4 })));
+  picture.append(
+    s(
+      'g',
+      { class: 'cursor' },
+      s('line', { x1: x, x2: x, y1: MARGIN.top, y2: chart.height - MARGIN.bottom }),
+      Number.isFinite(shown.y) && s('circle', { cx: x, cy: chart.y(shown.y), r: 4 }),
+    ),
+  );
 }
 
 const levelOf = (limit, p) => (limit.of ? limit.of(p) : limit.y);
@@ -91,28 +98,47 @@ function axes({ x, y, height, data }, [low, high], width) {
   const rows = ticks(low, high, height / 56);
   const { found, step } = times(points[0].t, points.at(-1).t, width / (width < 500 ? 70 : 110));
   const written = timeFormat(language(), step);
-  return s('g', { class: 'axes', 'aria-hidden': 'true' },
+  return s(
+    'g',
+    { class: 'axes', 'aria-hidden': 'true' },
     rows.map((v) => [
       s('line', { x1: MARGIN.left, x2: width - MARGIN.right, y1: y(v), y2: y(v) }),
       s('text', { x: MARGIN.left - 8, y: y(v) + 4, 'text-anchor': 'end' }, format(v)),
     ]),
-    found.filter((t) => x(t) < width - 24).map((t) => s('text', { x: x(t), y: height - 7, 'text-anchor': 'middle' },
-      written.format(t))));
+    found
+      .filter((t) => x(t) < width - 24)
+      .map((t) => s('text', { x: x(t), y: height - 7, 'text-anchor': 'middle' }, written.format(t))),
+  );
 }
 
 function body({ x, y }, points, limits, width) {
   const at = (p, value) => [x(p.t), value === null || value === undefined ? null : y(value)];
   const areas = band(points.map((p) => [x(p.t), p.low == null ? NaN : y(p.low), p.high == null ? NaN : y(p.high)]));
   const last = points.at(-1);
-  return s('g', {},
+  return s(
+    'g',
+    {},
     s('path', { class: 'band', d: areas }),
     limits.map((limit) => [
       s('path', { class: `limit ${limit.kind}`, d: path(points.map((p) => at(p, levelOf(limit, p)))) }),
-      s('text', { class: `limit-name ${limit.kind}`, x: width - MARGIN.right - 2, y: y(levelOf(limit, last)) - 5, 'text-anchor': 'end' },
-        limit.name),
+      s(
+        'text',
+        {
+          class: `limit-name ${limit.kind}`,
+          x: width - MARGIN.right - 2,
+          y: y(levelOf(limit, last)) - 5,
+          'text-anchor': 'end',
+        },
+        limit.name,
+      ),
     ]),
     s('path', { class: 'line', d: path(points.map((p) => at(p, p.y))) }),
-    points.length <= 60 && points.filter((p) => Number.isFinite(p.y) && !p.mark)
-      .map((p) => s('circle', { class: 'dot', cx: x(p.t), cy: y(p.y), r: 2.2 })),
-    points.filter((p) => p.mark && Number.isFinite(p.y)).map((p) => SHAPES[p.mark](x(p.t), y(p.y), points.length > 120 ? 3.2 : 5)));
+    points.length <= 60 &&
+      points
+        .filter((p) => Number.isFinite(p.y) && !p.mark)
+        .map((p) => s('circle', { class: 'dot', cx: x(p.t), cy: y(p.y), r: 2.2 })),
+    points
+      .filter((p) => p.mark && Number.isFinite(p.y))
+      .map((p) => SHAPES[p.mark](x(p.t), y(p.y), points.length > 120 ? 3.2 : 5)),
+  );
 }

@@ -14,11 +14,24 @@ export function create(app) {
   const chart = timeChart({ height: 320 });
   const said = h('p', { class: 'lead' });
   const signals = h('div');
-  const node = h('div', { class: 'view' },
-    card(t('control.title'), { hint: t('control.hint') }, said, chart.node,
-      h('p', { class: 'legend' }, h('span', { class: 'key line' }, t('value')), h('span', { class: 'key limits' }, t('control.limits')),
-        h('span', { class: 'key signal' }, t('control.signal')))),
-    card(t('control.signals'), { hint: t('control.rules') }, signals));
+  const node = h(
+    'div',
+    { class: 'view' },
+    card(
+      t('control.title'),
+      { hint: t('control.hint') },
+      said,
+      chart.node,
+      h(
+        'p',
+        { class: 'legend' },
+        h('span', { class: 'key line' }, t('value')),
+        h('span', { class: 'key limits' }, t('control.limits')),
+        h('span', { class: 'key signal' }, t('control.signal')),
+      ),
+    ),
+    card(t('control.signals'), { hint: t('control.rules') }, signals),
+  );
   const view = { app, node, chart, said, signals, filters: ['kpi', 'window', 'by', 'group'] };
   view.refresh = (state, what) => refresh(view, state, what);
   return view;
@@ -40,27 +53,55 @@ function show(view, state, { points, middle }, why) {
   const { kpi } = state;
   const number = (v) => format.value(v, kpi);
   const special = points.filter((p) => p.special);
-  replace(view.said, why ?? (points.length === 0 ? t('empty') : t('control.said', {
-    chart: t(`control.${kind(kpi)}`), kpi: format.words(kpi.name), n: points.length, middle: number(middle), signals: special.length,
-  })));
+  replace(
+    view.said,
+    why ??
+      (points.length === 0
+        ? t('empty')
+        : t('control.said', {
+            chart: t(`control.${kind(kpi)}`),
+            kpi: format.words(kpi.name),
+            n: points.length,
+            middle: number(middle),
+            signals: special.length,
+          })),
+  );
   view.chart.update({
     title: t('control.label', { kpi: format.words(kpi.name), n: points.length }),
     hint: points.length > 0 ? t('chart.hint') : '',
     points,
-    limits: points.length === 0 ? [] : [
-      { of: (p) => p.upper, name: t('control.upper'), kind: 'control' },
-      { y: middle, name: t('control.middle'), kind: 'middle' },
-      { of: (p) => p.lower, name: t('control.lower'), kind: 'control' },
-    ],
+    limits:
+      points.length === 0
+        ? []
+        : [
+            { of: (p) => p.upper, name: t('control.upper'), kind: 'control' },
+            { y: middle, name: t('control.middle'), kind: 'middle' },
+            { of: (p) => p.lower, name: t('control.lower'), kind: 'control' },
+          ],
     format: number,
-    describe: (p) => t('control.point', { time: format.time(p.row.window_end), value: number(p.y), lower: number(p.lower), upper: number(p.upper),
-      special: p.special ? t(`control.${p.special}`) : '' }),
+    describe: (p) =>
+      t('control.point', {
+        time: format.time(p.row.window_end),
+        value: number(p.y),
+        lower: number(p.lower),
+        upper: number(p.upper),
+        special: p.special ? t(`control.${p.special}`) : '',
+      }),
   });
-  replace(view.signals, special.length === 0 ? note(t('control.quiet')) : table(t('control.signals'), [
-    { title: t('until'), cell: (p) => format.time(p.row.window_end) },
-    { title: t('value'), number: true, cell: (p) => number(p.y) },
-    { title: t('control.limits'), number: true, cell: (p) => `${number(p.lower)} – ${number(p.upper)}` },
-    { title: t('n'), number: true, cell: (p) => format.count(p.row.n) },
-    { title: t('control.why'), cell: (p) => t(`control.${p.special}`) },
-  ], special.toReversed().slice(0, 100)));
+  replace(
+    view.signals,
+    special.length === 0
+      ? note(t('control.quiet'))
+      : table(
+          t('control.signals'),
+          [
+            { title: t('until'), cell: (p) => format.time(p.row.window_end) },
+            { title: t('value'), number: true, cell: (p) => number(p.y) },
+            { title: t('control.limits'), number: true, cell: (p) => `${number(p.lower)} – ${number(p.upper)}` },
+            { title: t('n'), number: true, cell: (p) => format.count(p.row.n) },
+            { title: t('control.why'), cell: (p) => t(`control.${p.special}`) },
+          ],
+          special.toReversed().slice(0, 100),
+        ),
+  );
 }

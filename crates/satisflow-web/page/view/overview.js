@@ -17,10 +17,22 @@ export function create(app) {
   const bounds = h('div');
   const flow = h('div');
   const groups = groupsCard(app);
-  const node = h('div', { class: 'view' },
+  const node = h(
+    'div',
+    { class: 'view' },
     tiles,
-    h('div', { class: 'columns' }, groups.node,
-      h('div', { class: 'stack' }, card(t('bounds.title'), { hint: t('bounds.hint') }, bounds), card(t('flow.title'), { hint: t('flow.hint') }, flow))));
+    h(
+      'div',
+      { class: 'columns' },
+      groups.node,
+      h(
+        'div',
+        { class: 'stack' },
+        card(t('bounds.title'), { hint: t('bounds.hint') }, bounds),
+        card(t('flow.title'), { hint: t('flow.hint') }, flow),
+      ),
+    ),
+  );
   const view = { app, node, tiles, bounds, flow, groups, filters: ['kpi', 'window', 'by', 'group'], rows: [] };
   view.refresh = (state, what) => refresh(view, state, what);
   return view;
@@ -35,7 +47,10 @@ async function refresh(view, state, what) {
     view.rows = all ? await data.recent(shown, total, SPARK_POINTS) : [];
   }
   const open = all ? await data.open(total) : [];
-  replace(view.tiles, shown.map((kpi) => tile(view, total, kpi, open)));
+  replace(
+    view.tiles,
+    shown.map((kpi) => tile(view, total, kpi, open)),
+  );
   if (what.kpis || what.all) {
     await view.groups.refresh(state);
     replace(view.bounds, violationList(app, await violations(app.catalog)));
@@ -43,8 +58,9 @@ async function refresh(view, state, what) {
   replace(view.flow, conservation(await data.pipeline(), link({ view: 'pipeline' })));
 }
 
-const hasSet = (kpi, { by, group }) => kpi.grouping_sets.some((set) => set.join(',') === (group.length > 0 ? by : ''))
-  || (group.length === 0 && kpi.grouping_sets.length > 0);
+const hasSet = (kpi, { by, group }) =>
+  kpi.grouping_sets.some((set) => set.join(',') === (group.length > 0 ? by : '')) ||
+  (group.length === 0 && kpi.grouping_sets.length > 0);
 
 /** The last row that shares no event with the newest one. */
 function before(rows, newest) {
@@ -57,16 +73,45 @@ function tile(view, scope, kpi, open) {
   const newest = rows.at(-1);
   const live = open.find((row) => row.kpi === kpi.name);
   const state = { view: 'trend', kpi: kpi.name, window: scope.window.name, by: scope.by, group: scope.group };
-  const points = rows.map((row) => ({ t: Date.parse(row.window_end), y: row.value, low: row.ci_low, high: row.ci_high }));
+  const points = rows.map((row) => ({
+    t: Date.parse(row.window_end),
+    y: row.value,
+    low: row.ci_low,
+    high: row.ci_high,
+  }));
   const change = newest && moved(newest, before(rows, newest));
-  return h('article', { class: 'tile', title: kpi.description },
-    h('h2', {}, h('a', { href: link(state), 'data-key': `tile-${kpi.name}` }, format.words(kpi.name)), newest && status(newest.status)),
-    h('p', { class: 'figure' }, h('span', { class: 'value' }, format.value(newest?.value, kpi)), ' ',
-      h('span', { class: 'unit' }, format.unit(kpi))),
+  return h(
+    'article',
+    { class: 'tile', title: kpi.description },
+    h(
+      'h2',
+      {},
+      h('a', { href: link(state), 'data-key': `tile-${kpi.name}` }, format.words(kpi.name)),
+      newest && status(newest.status),
+    ),
+    h(
+      'p',
+      { class: 'figure' },
+      h('span', { class: 'value' }, format.value(newest?.value, kpi)),
+      ' ',
+      h('span', { class: 'unit' }, format.unit(kpi)),
+    ),
     h('p', { class: 'about' }, newest ? about(newest, kpi) : t('empty')),
-    h('p', { class: 'about' }, change ? [changeText(change, kpi), ' ', h('span', { class: 'hint' }, t('tile.before'))] : '\u00a0'),
+    h(
+      'p',
+      { class: 'about' },
+      change ? [changeText(change, kpi), ' ', h('span', { class: 'hint' }, t('tile.before'))] : '\u00a0',
+    ),
     spark(points),
-    h('p', { class: 'foot' },
-      h('span', { class: 'live-figure' }, live ? t('tile.open', { value: format.value(live.value, kpi), n: format.count(live.n) }) : ''),
-      h('span', {}, newest ? t('tile.until', { time: format.time(newest.window_end) }) : '')));
+    h(
+      'p',
+      { class: 'foot' },
+      h(
+        'span',
+        { class: 'live-figure' },
+        live ? t('tile.open', { value: format.value(live.value, kpi), n: format.count(live.n) }) : '',
+      ),
+      h('span', {}, newest ? t('tile.until', { time: format.time(newest.window_end) }) : ''),
+    ),
+  );
 }

@@ -14,9 +14,17 @@ export function create(app) {
   const box = h('div', { class: 'chart-box' });
   const said = h('p', { class: 'readout' });
   const numbers = h('div');
-  const node = h('div', { class: 'view' },
-    card(t('pareto.title'), { hint: t('pareto.hint') }, said, box,
-      h('details', {}, h('summary', {}, t('chart.table')), numbers)));
+  const node = h(
+    'div',
+    { class: 'view' },
+    card(
+      t('pareto.title'),
+      { hint: t('pareto.hint') },
+      said,
+      box,
+      h('details', {}, h('summary', {}, t('chart.table')), numbers),
+    ),
+  );
   const view = { app, node, box, said, numbers, filters: ['kpi', 'window', 'by'] };
   new ResizeObserver(() => draw(view)).observe(box);
   view.refresh = (state, what) => refresh(view, state, what);
@@ -30,7 +38,9 @@ const counted = (kpi) => (['ratio', 'share', 'sum', 'count'].includes(kpi.form) 
  * stand in the order of their names. */
 export function bars(rows, kpi, dimensions) {
   const of = counted(kpi);
-  const named = rows.map((row) => ({ name: data.groupName(row, dimensions), y: Number(row[of]) })).filter((bar) => bar.y > 0);
+  const named = rows
+    .map((row) => ({ name: data.groupName(row, dimensions), y: Number(row[of]) }))
+    .filter((bar) => bar.y > 0);
   named.sort((a, b) => b.y - a.y || (a.name < b.name ? -1 : 1));
   const total = named.reduce((sum, bar) => sum + bar.y, 0);
   let sum = 0;
@@ -72,12 +82,33 @@ function draw(view) {
     replace(view.numbers);
     return;
   }
-  replace(view.said, t('pareto.few', { few: few.length, all: all.length, what, names: few.slice(0, 5).map((bar) => bar.name).join(t('comma')) }));
-  replace(view.box, pareto(fitting(all), { title: t('pareto.label', { what }), format: amount, percent, width: view.box.clientWidth }));
-  replace(view.numbers, table(t('pareto.title'), [
-    { title: set.map(format.words).join(' / '), cell: (bar) => bar.name },
-    { title: what, number: true, cell: (bar) => amount(bar.y) },
-    { title: t('pareto.share'), number: true, cell: (bar) => percent(bar.share) },
-    { title: t('pareto.vital'), cell: (bar) => (bar.vital ? t('yes') : t('no')) },
-  ], all.slice(0, 200)));
+  replace(
+    view.said,
+    t('pareto.few', {
+      few: few.length,
+      all: all.length,
+      what,
+      names: few
+        .slice(0, 5)
+        .map((bar) => bar.name)
+        .join(t('comma')),
+    }),
+  );
+  replace(
+    view.box,
+    pareto(fitting(all), { title: t('pareto.label', { what }), format: amount, percent, width: view.box.clientWidth }),
+  );
+  replace(
+    view.numbers,
+    table(
+      t('pareto.title'),
+      [
+        { title: set.map(format.words).join(' / '), cell: (bar) => bar.name },
+        { title: what, number: true, cell: (bar) => amount(bar.y) },
+        { title: t('pareto.share'), number: true, cell: (bar) => percent(bar.share) },
+        { title: t('pareto.vital'), cell: (bar) => (bar.vital ? t('yes') : t('no')) },
+      ],
+      all.slice(0, 200),
+    ),
+  );
 }

@@ -10,8 +10,14 @@ import { whisker } from '../chart/small.js';
 const SIGNS = { ok: '●', insufficient: '◌', stale: '◇', incomplete: '◑', over_limit: '▲', beyond: '■' };
 
 /** A status as sign, word and colour: none of them is needed to tell it. */
-export const status = (name) => h('span', { class: `status ${name}`, title: t(`status.${name}.long`) },
-  h('span', { 'aria-hidden': 'true' }, SIGNS[name] ?? '●'), ' ', t(`status.${name}`));
+export const status = (name) =>
+  h(
+    'span',
+    { class: `status ${name}`, title: t(`status.${name}.long`) },
+    h('span', { 'aria-hidden': 'true' }, SIGNS[name] ?? '●'),
+    ' ',
+    t(`status.${name}`),
+  );
 
 /** The interval and the number of events behind a value; counts and sums have no interval. */
 export function about(row, kpi) {
@@ -32,9 +38,14 @@ export function moved(now, before) {
 
 export function changeText(change, kpi) {
   const arrow = change.by > 0 ? '▲' : change.by < 0 ? '▼' : '▬';
-  return h('span', { class: change.clear === false ? 'change noise' : 'change' },
-    h('span', { 'aria-hidden': 'true' }, arrow), ' ', format.change(change.by, kpi),
-    change.clear === false && h('span', { class: 'within' }, ` ${t('tile.noise')}`));
+  return h(
+    'span',
+    { class: change.clear === false ? 'change noise' : 'change' },
+    h('span', { 'aria-hidden': 'true' }, arrow),
+    ' ',
+    format.change(change.by, kpi),
+    change.clear === false && h('span', { class: 'within' }, ` ${t('tile.noise')}`),
+  );
 }
 
 const FIRST = 25;
@@ -68,7 +79,10 @@ function groupsTable() {
   const node = h('div', { class: 'groups' }, h('label', { class: 'field' }, h('span', {}), search), body);
   const list = { node, body, search, sort: 'value', down: false, all: false, last: undefined, pick: undefined };
   search.addEventListener('input', () => show(list));
-  list.update = (rows, state) => { list.last = { rows, state }; show(list); };
+  list.update = (rows, state) => {
+    list.last = { rows, state };
+    show(list);
+  };
   return list;
 }
 
@@ -94,30 +108,76 @@ function show(list) {
   const shown = list.all ? found : found.slice(0, FIRST);
   const caption = t('groups.title', { by: state.dimensions.map(format.words).join(' / ') });
   const rest = found.length - shown.length;
-  replace(list.body,
-    found.length === 0 ? note(rows.length === 0 ? t('empty') : t('groups.none')) : table(caption, columns(list, found), shown),
-    h('p', { class: 'hint' }, t('groups.shown', { shown: format.count(shown.length), all: format.count(found.length) }), ' ',
-      rest > 0 && h('button', { type: 'button', class: 'quiet', 'data-key': 'all-groups', onclick: () => { list.all = true; show(list); } },
-        t('groups.all'))));
+  replace(
+    list.body,
+    found.length === 0
+      ? note(rows.length === 0 ? t('empty') : t('groups.none'))
+      : table(caption, columns(list, found), shown),
+    h(
+      'p',
+      { class: 'hint' },
+      t('groups.shown', { shown: format.count(shown.length), all: format.count(found.length) }),
+      ' ',
+      rest > 0 &&
+        h(
+          'button',
+          {
+            type: 'button',
+            class: 'quiet',
+            'data-key': 'all-groups',
+            onclick: () => {
+              list.all = true;
+              show(list);
+            },
+          },
+          t('groups.all'),
+        ),
+    ),
+  );
 }
 
 function columns(list, found) {
   const { state } = list.last;
   const { kpi } = state;
   const ends = domain(found.flatMap((row) => [row.ci_low, row.ci_high, Number(row.value)]));
-  const whole = found.reduce((sum, row) => sum + row.numerator, 0) / found.reduce((sum, row) => sum + row.denominator, 0);
+  const whole =
+    found.reduce((sum, row) => sum + row.numerator, 0) / found.reduce((sum, row) => sum + row.denominator, 0);
   const middle = ['mean', 'share', 'ratio', 'balance'].includes(kpi.form) ? whole * kpi.per : undefined;
   const by = (name, title, column) => ({
-    ...column, title, sorted: list.sort === name ? (list.down ? 'descending' : 'ascending') : undefined,
-    sort: () => { list.down = list.sort === name && !list.down; list.sort = name; show(list); },
+    ...column,
+    title,
+    sorted: list.sort === name ? (list.down ? 'descending' : 'ascending') : undefined,
+    sort: () => {
+      list.down = list.sort === name && !list.down;
+      list.sort = name;
+      show(list);
+    },
   });
   const name = (row) => groupName(row, state.dimensions);
-  const picked = (row) => h('button', { type: 'button', class: 'link', 'data-key': `group-${name(row)}`,
-    onclick: () => list.pick(state.dimensions.map((d) => row[d])) }, name(row));
+  const picked = (row) =>
+    h(
+      'button',
+      {
+        type: 'button',
+        class: 'link',
+        'data-key': `group-${name(row)}`,
+        onclick: () => list.pick(state.dimensions.map((d) => row[d])),
+      },
+      name(row),
+    );
   return [
     by('name', state.dimensions.map(format.words).join(' / '), { cell: picked }),
     by('value', t('value'), { number: true, cell: (row) => format.value(row.value, kpi) }),
-    { title: t('interval'), cell: (row) => h('span', { class: 'interval' }, whisker(row, ends, middle), h('span', { class: 'small' }, format.interval(row, kpi))) },
+    {
+      title: t('interval'),
+      cell: (row) =>
+        h(
+          'span',
+          { class: 'interval' },
+          whisker(row, ends, middle),
+          h('span', { class: 'small' }, format.interval(row, kpi)),
+        ),
+    },
     by('n', t('n'), { number: true, cell: (row) => format.count(row.n) }),
     { title: t('status'), cell: (row) => status(row.status) },
   ];

@@ -11,9 +11,12 @@ const LISTED_MAX = 100;
 export function create(app) {
   const reasons = h('div');
   const list = h('div');
-  const node = h('div', { class: 'view' },
+  const node = h(
+    'div',
+    { class: 'view' },
     card(t('rejects.reasons'), { hint: t('rejects.hint') }, reasons),
-    card(t('rejects.newest', { n: LISTED_MAX }), {}, list));
+    card(t('rejects.newest', { n: LISTED_MAX }), {}, list),
+  );
   const view = { app, node, reasons, list, opened: new Set(), filters: [] };
   view.refresh = (state, what) => refresh(view, state, what);
   return view;
@@ -22,44 +25,95 @@ export function create(app) {
 async function refresh(view, state, what) {
   if (!what.records && !what.all) return;
   const wanted = state.q;
-  const counts = await data.rows('select reason, count(*) as count from rejects group by reason order by count desc, reason');
+  const counts = await data.rows(
+    'select reason, count(*) as count from rejects group by reason order by count desc, reason',
+  );
   replace(view.reasons, chips(view.app, counts, wanted));
-  const found = await data.rows('select reason, field, message, topic, "partition", "offset", ingest_time, raw, raw_bytes from rejects '
-    + `${wanted ? `where reason = ${data.quote(wanted)} ` : ''}order by ingest_time desc, "partition", "offset" desc limit ${LISTED_MAX}`);
+  const found = await data.rows(
+    'select reason, field, message, topic, "partition", "offset", ingest_time, raw, raw_bytes from rejects ' +
+      `${wanted ? `where reason = ${data.quote(wanted)} ` : ''}order by ingest_time desc, "partition", "offset" desc limit ${LISTED_MAX}`,
+  );
   if (found === view.found && !what.all) return;
   view.found = found;
-  replace(view.list, found.length === 0 ? note(t('rejects.none')) : h('ol', { class: 'rejects' }, found.map((row) => item(view, row))));
+  replace(
+    view.list,
+    found.length === 0
+      ? note(t('rejects.none'))
+      : h(
+          'ol',
+          { class: 'rejects' },
+          found.map((row) => item(view, row)),
+        ),
+  );
 }
 
 function chips(app, counts, wanted) {
-  const chip = (reason, label, n) => h('li', {}, h('button', {
-    type: 'button', class: 'chip', 'aria-pressed': String((reason ?? '') === (wanted ?? '')), 'data-key': `reason-${reason ?? ''}`,
-    onclick: () => app.go({ q: reason }),
-  }, label, ' ', h('span', { class: 'count' }, format.count(n))));
+  const chip = (reason, label, n) =>
+    h(
+      'li',
+      {},
+      h(
+        'button',
+        {
+          type: 'button',
+          class: 'chip',
+          'aria-pressed': String((reason ?? '') === (wanted ?? '')),
+          'data-key': `reason-${reason ?? ''}`,
+          onclick: () => app.go({ q: reason }),
+        },
+        label,
+        ' ',
+        h('span', { class: 'count' }, format.count(n)),
+      ),
+    );
   const all = counts.reduce((sum, row) => sum + row.count, 0);
-  return h('ul', { class: 'chips' }, chip(undefined, t('rejects.all'), all), counts.map((row) => chip(row.reason, row.reason, row.count)));
+  return h(
+    'ul',
+    { class: 'chips' },
+    chip(undefined, t('rejects.all'), all),
+    counts.map((row) => chip(row.reason, row.reason, row.count)),
+  );
 }
 
 function item(view, row) {
   const key = `${row.topic}/${row.partition}/${row.offset}`;
-  const details = h('details', { open: view.opened.has(key) },
-    h('summary', { 'data-key': `reject-${key}` },
-      h('span', { class: 'reason' }, row.reason), ' ', h('span', { class: 'message' }, row.message),
-      h('span', { class: 'hint' }, ` ${key} · ${format.time(row.ingest_time)}`)),
-    raw(row));
+  const details = h(
+    'details',
+    { open: view.opened.has(key) },
+    h(
+      'summary',
+      { 'data-key': `reject-${key}` },
+      h('span', { class: 'reason' }, row.reason),
+      ' ',
+      h('span', { class: 'message' }, row.message),
+      h('span', { class: 'hint' }, ` ${key} · ${format.time(row.ingest_time)}`),
+    ),
+    raw(row),
+  );
   details.addEventListener('toggle', () => (details.open ? view.opened.add(key) : view.opened.delete(key)));
   return h('li', {}, details);
 }
 
 /** The record as it came. Bytes that are no text are shown as such. */
 function raw(row) {
-  if (row.raw === null) return note(row.raw_bytes > 0 ? t('rejects.hidden', { n: format.count(row.raw_bytes) }) : t('rejects.empty'));
+  if (row.raw === null)
+    return note(row.raw_bytes > 0 ? t('rejects.hidden', { n: format.count(row.raw_bytes) }) : t('rejects.empty'));
   const bytes = Uint8Array.from(row.raw.match(/../g) ?? [], (pair) => parseInt(pair, 16));
-  const cut = row.raw_bytes > bytes.length ? h('p', { class: 'hint' }, t('rejects.cut', { n: format.count(row.raw_bytes) })) : undefined;
-  return [row.field && h('p', { class: 'hint' }, t('rejects.field', { field: row.field })),
-    h('pre', { class: 'raw', tabindex: 0, 'aria-label': t('rejects.raw') }, pretty(new TextDecoder().decode(bytes))), cut];
+  const cut =
+    row.raw_bytes > bytes.length
+      ? h('p', { class: 'hint' }, t('rejects.cut', { n: format.count(row.raw_bytes) }))
+      : undefined;
+  return [
+    row.field && h('p', { class: 'hint' }, t('rejects.field', { field: row.field })),
+    h('pre', { class: 'raw', tabindex: 0, 'aria-label': t('rejects.raw') }, pretty(new TextDecoder().decode(bytes))),
+    cut,
+  ];
 }
 
 function pretty(text) {
-  try { return JSON.stringify(JSON.parse(text), undefined, 2); } catch { return text; }
+  try {
+    return JSON.stringify(JSON.parse(text), undefined, 2);
+  } catch {
+    return text;
+  }
 }
