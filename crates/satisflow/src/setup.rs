@@ -56,10 +56,7 @@ pub(crate) fn load_catalog(path: Option<&Path>, scales: &Scales, problems: &mut 
 /// Reads and checks a configuration and its catalog: all problems at once.
 pub(crate) fn load(path: &Path) -> Result<Checked, Problems> {
     let mut problems = Problems::new();
-    let document = match document(path) {
-        Ok(document) => document,
-        Err(found) => return Err(found),
-    };
+    let document = document(path)?;
     let config = Config::load(&document, &mut problems).inspect(|config| check_store(config, &document, &mut problems));
     let catalog = match &config {
         Some(config) => load_catalog(config.catalog.as_deref(), &config.scales, &mut problems),
