@@ -15,6 +15,7 @@ use satisflow_lake::{CLOSED, Lake, LakeView, PUBLISHED, SCORE};
 
 use crate::error::PipelineError;
 
+mod columns;
 mod counted;
 mod ends;
 mod own;

@@ -2,7 +2,7 @@
 
 use satisflow_kpi::{CalendarUnit, WindowSpan};
 
-use super::statement::COLUMNS;
+use super::columns::COLUMNS;
 
 pub(super) const DAY_MICROS: i64 = 86_400_000_000;
 

@@ -3,6 +3,7 @@
 use satisflow_catalog::Measure;
 use satisflow_kpi::{Definition, Kept, Metric, WindowSpan};
 
+use super::columns::COLUMNS;
 use super::counted::Counted;
 use super::ends::{changes, enter_end};
 use super::{Audit, Ends, Published, Series};
@@ -193,18 +194,6 @@ fn kept(kept: Kept) -> String {
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
-
-/// Sums: name, type of what an event adds, and whether it is of a ratio's denominator.
-pub(super) const COLUMNS: [(&str, &str, bool); 8] = [
-    ("n", "BIGINT", false),
-    ("base_n", "BIGINT", true),
-    ("w", "DECIMAL(18,6)", false),
-    ("wx", "DECIMAL(60,10)", false),
-    ("ww", "DECIMAL(50,12)", false),
-    ("wwx", "DECIMAL(70,16)", false),
-    ("wwxx", "DECIMAL(76,20)", false),
-    ("base", "DECIMAL(60,10)", true),
-];
 
 fn lines(line: impl Fn(&str) -> String) -> String {
     COLUMNS.map(|(name, ..)| line(name)).join(",\n")
