@@ -16,6 +16,7 @@ mod grafana;
 mod history;
 mod hostile;
 mod identities;
+mod late;
 mod packs;
 mod place;
 mod rejects;

@@ -292,6 +292,11 @@ pub struct RawLimits {
     #[serde(default)]
     #[schemars(extend("default" = 10000000))]
     pub identities_max: Option<u32>,
+    /// Changes of late or void events to published windows that wait in memory; more are
+    /// restated before anything else is scored.
+    #[serde(default)]
+    #[schemars(extend("default" = 250000))]
+    pub restatement_backlog_changes_max: Option<u32>,
     /// Most headers kept.
     #[serde(default)]
     #[schemars(extend("default" = 64))]

@@ -109,6 +109,8 @@ pub struct Config {
     pub limits: Limits,
     /// Event ids that the duplicates of all partitions are known by without the lake.
     pub identities_max: usize,
+    /// Changes to published windows that may wait to be restated.
+    pub restatement_backlog_changes_max: usize,
     /// Users of SQL, by name.
     pub users: BTreeMap<String, UserSettings>,
     /// TLS of the PostgreSQL listener.
@@ -203,6 +205,7 @@ impl Resolver<'_> {
             audit: audit(&raw.audit),
             limits: limits(&raw.limits),
             identities_max: size(raw.limits.identities_max, 10_000_000),
+            restatement_backlog_changes_max: size(raw.limits.restatement_backlog_changes_max, 250_000),
             users: self.users(&raw.users),
             tls: self.tls(raw.tls.as_ref()),
             sql_listen: self.sql_listen(raw),
@@ -236,6 +239,7 @@ impl Resolver<'_> {
             ("/limits/text_bytes_max", raw.limits.text_bytes_max),
             ("/limits/map_entries_max", raw.limits.map_entries_max),
             ("/limits/identities_max", raw.limits.identities_max),
+            ("/limits/restatement_backlog_changes_max", raw.limits.restatement_backlog_changes_max),
             ("/sql/connections_max", raw.sql.connections_max),
             ("/sql/statement_timeout_ms", raw.sql.statement_timeout_ms),
             ("/sql/memory_bytes_max", raw.sql.memory_bytes_max),

@@ -9,7 +9,7 @@ use arrow::datatypes::{Decimal128Type, Int64Type, TimestampMicrosecondType, i256
 
 use crate::definition::Definition;
 use crate::engine::{Engine, EngineError, overflow};
-use crate::lane::PublishedRow;
+use crate::lane::{Lane, PublishedRow};
 use crate::row::KpiRow;
 use crate::sums::Sums;
 
@@ -36,7 +36,66 @@ struct Series {
     group: u32,
 }
 
-type Published = BTreeMap<Series, BTreeMap<i64, PublishedRow>>;
+/// Published rows as far as late changes touch them, whatever else is read.
+#[derive(Debug, Default)]
+pub struct PublishedRows(BTreeMap<Series, TouchedRows>);
+
+/// The rows of a series at ends that changes touch, and the last one before each stretch of them.
+#[derive(Debug, Default)]
+struct TouchedRows {
+    /// First and last end of each, in order.
+    stretches: Vec<(i64, i64)>,
+    inside: BTreeMap<i64, PublishedRow>,
+    before: BTreeMap<usize, (i64, PublishedRow)>,
+}
+
+impl TouchedRows {
+    fn wants(&self, end: i64) -> bool {
+        let next = self.stretches.partition_point(|(first, _)| *first <= end);
+        let held = self.before.get(&next).map_or(i64::MIN, |(end, _)| *end);
+        (next > 0 && end <= self.stretches[next - 1].1) || (next < self.stretches.len() && end >= held)
+    }
+
+    /// Takes a row if it is wanted; of several revisions the last one.
+    fn note(&mut self, end: i64, row: PublishedRow) {
+        let next = self.stretches.partition_point(|(first, _)| *first <= end);
+        if next > 0 && end <= self.stretches[next - 1].1 {
+            let held = self.inside.entry(end).or_insert(row);
+            if held.revision < row.revision {
+                *held = row;
+            }
+        } else if next < self.stretches.len() {
+            let held = self.before.entry(next).or_insert((end, row));
+            if (held.0, held.1.revision) < (end, row.revision) {
+                *held = (end, row);
+            }
+        }
+    }
+
+    fn into_rows(self) -> BTreeMap<i64, PublishedRow> {
+        let mut rows = self.inside;
+        rows.extend(self.before.into_values());
+        rows
+    }
+}
+
+/// What `note_published` and [`Moments`] read.
+const PUBLISHED_COLUMNS: [&str; 14] = [
+    "fingerprint",
+    "window_name",
+    "grouping_set",
+    "window_end",
+    "revision",
+    "numerator",
+    "denominator",
+    "sum_w",
+    "sum_wx",
+    "n",
+    "numerator_n",
+    "sum_w2",
+    "sum_w2x",
+    "sum_w2x2",
+];
 
 impl Engine {
     /// Drops panes that lie more than `late_panes` panes behind what is
@@ -123,6 +182,18 @@ impl Engine {
         ranges
     }
 
+    /// Changes to published ends, late ones and retractions, that wait to be
+    /// restated; those of one pane may count as one.
+    pub fn waiting_changes(&self) -> usize {
+        self.lanes.iter().map(Lane::waiting_changes).sum()
+    }
+
+    /// Columns of a published row that [`Engine::restate_expired`] reads.
+    pub fn columns_of_published(&self) -> Vec<Arc<str>> {
+        let own = PUBLISHED_COLUMNS.iter().map(|name| Arc::from(*name));
+        own.chain(self.plan.dimensions.iter().cloned()).collect()
+    }
+
     /// Restates what late changes touch where the panes are gone. `rows` hold
     /// the published rows of [`Engine::expired_ranges`], in any order; others
     /// do no harm, and of several revisions the last one tells.
@@ -130,18 +201,40 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Overflow`]; the engine is then unusable.
     pub fn restate_expired(&mut self, rows: &[RecordBatch]) -> Result<Vec<KpiRow>, EngineError> {
-        let mut published = Published::new();
-        rows.iter().for_each(|batch| self.collect_published(batch, &mut published));
+        let mut published = self.touched_rows();
+        rows.iter().for_each(|batch| self.note_published(batch, &mut published));
+        self.restate_noted(published)
+    }
+
+    /// What late changes touch where the panes are gone, to take the rows of
+    /// [`Engine::expired_ranges`] batch by batch.
+    pub fn touched_rows(&self) -> PublishedRows {
+        let mut touched = PublishedRows::default();
+        for (at, lane) in self.lanes.iter().enumerate() {
+            for kpi in 0..lane.members.len() {
+                for (group, stretches) in lane.touched(&self.plan.windows[lane.window], kpi) {
+                    let rows = TouchedRows { stretches, ..TouchedRows::default() };
+                    touched.0.insert(Series { lane: at, kpi, group }, rows);
+                }
+            }
+        }
+        touched
+    }
+
+    /// As [`Engine::restate_expired`], from rows that were noted in [`Engine::touched_rows`].
+    ///
+    /// # Errors
+    /// [`EngineError::Overflow`]; the engine is then unusable.
+    pub fn restate_noted(&mut self, mut published: PublishedRows) -> Result<Vec<KpiRow>, EngineError> {
         let mut restated = Vec::new();
-        let none = BTreeMap::new();
         for at in 0..self.lanes.len() {
             for kpi in 0..self.lanes[at].members.len() {
                 let definition = self.lanes[at].members[kpi].definition;
                 for (group, changes) in self.lanes[at].drain_expired(kpi) {
                     let lane = &self.lanes[at];
                     let window = &self.plan.windows[lane.window];
-                    let rows = published.get(&Series { lane: at, kpi, group }).unwrap_or(&none);
-                    let rows = lane.restate_expired(window, kpi, group, &changes, rows);
+                    let rows = published.0.remove(&Series { lane: at, kpi, group }).unwrap_or_default().into_rows();
+                    let rows = lane.restate_expired(window, kpi, group, &changes, &rows);
                     let rows = rows.map_err(|source| overflow(&self.plan, definition, source))?;
                     restated.extend(rows.into_iter().map(|row| {
                         let over = self.finer_is_over(at, kpi, row.end);
@@ -161,7 +254,8 @@ impl Engine {
         }
     }
 
-    fn collect_published(&self, batch: &RecordBatch, published: &mut Published) {
+    /// Notes what [`Engine::restate_noted`] wants of published rows, and no more of them.
+    pub fn note_published(&self, batch: &RecordBatch, published: &mut PublishedRows) {
         let text = |name: &str| batch[name].as_string::<i32>();
         let (fingerprint, window, set) = (text("fingerprint"), text("window_name"), text("grouping_set"));
         let end = batch["window_end"].as_primitive::<TimestampMicrosecondType>();
@@ -172,17 +266,17 @@ impl Engine {
                 continue;
             };
             let Some(group) = self.published_group(lane, batch, row) else { continue };
+            let Some(touched) = published.0.get_mut(&Series { lane, kpi, group }) else { continue };
+            if !touched.wants(end.value(row)) {
+                continue;
+            }
             let is_ratio =
                 self.plan.definitions[self.lanes[lane].members[kpi].definition].metric.base_measure().is_some();
             let found = PublishedRow {
                 revision: u32::try_from(revision.value(row)).unwrap_or(u32::MAX),
                 sums: moments.sums(row, is_ratio),
             };
-            let series = published.entry(Series { lane, kpi, group }).or_default();
-            let held = series.entry(end.value(row)).or_insert(found);
-            if held.revision < found.revision {
-                *held = found;
-            }
+            touched.note(end.value(row), found);
         }
     }
 

@@ -171,7 +171,9 @@ impl Lane {
             let Some(delta) = &deltas[member.definition] else { continue };
             let first = state.add(place, kpi, window.stay(), delta).map_err(|source| (member.definition, source))?;
             if pane.end <= member.frontier && (first || !delta.is_zero()) {
-                member.changes.entry(group).or_default().push(Change { pane, delta: *delta, recalled });
+                let noted =
+                    expired::note(member.changes.entry(group).or_default(), Change { pane, delta: *delta, recalled });
+                noted.map_err(|source| (member.definition, source))?;
             }
         }
         Ok(())
@@ -306,11 +308,12 @@ impl Lane {
         let from = from.max(self.horizon.saturating_add(1));
         let recalled = changes.iter().any(|c| c.recalled);
         let reason = if recalled { Reason::Retraction } else { Reason::Late };
+        let mut deltas = expired::Deltas::of(window, changes)?;
         let state = self.group_mut(group);
         for end in state.row_ends(window, kpi, from, to) {
             let owners = state.owners(window, end);
             let revision = state.revision(owners, kpi);
-            if revision > 0 && !changes_window(window, changes, end)? {
+            if deltas.at(end)?.is_zero() && revision > 0 {
                 continue;
             }
             let sums = state.sums_at(kpi, stay, end)?;
@@ -448,8 +451,4 @@ fn touched(window: &Window, changes: &[Change], frontier: i64) -> (i64, i64) {
     let from = changes.iter().map(|c| c.pane.end).min().unwrap_or(frontier);
     let to = changes.iter().map(|c| last_end(c.pane)).max().unwrap_or(frontier);
     (from, to.min(frontier))
-}
-
-fn changes_window(window: &Window, changes: &[Change], end: i64) -> Result<bool, Overflow> {
-    expired::delta_at(window, changes, end).map(|delta| !delta.is_zero())
 }

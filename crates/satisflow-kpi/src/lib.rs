@@ -33,7 +33,7 @@ pub use census::Census;
 pub use definition::{Definition, Kept, Metric, Plan};
 pub use engine::{Engine, EngineError, Frontier, RowKey};
 pub use exact::{decimal_text, divide_half_even};
-pub use expired::PublishedRange;
+pub use expired::{PublishedRange, PublishedRows};
 pub use filter::IdFilter;
 pub use groups::NO_VALUE;
 pub use identity::{Arrival, Identities, Position, Resolution};

@@ -166,6 +166,18 @@ impl Lake {
         read(&self.kpis.refreshed().await?, "kpis", Some(condition), &[]).await
     }
 
+    /// Some columns of [`Lake::read_kpis`].
+    ///
+    /// # Errors
+    /// As for [`Lake::read_accepted`].
+    pub async fn read_kpi_columns(
+        &self,
+        condition: Expr,
+        columns: &[&str],
+    ) -> Result<SendableRecordBatchStream, LakeError> {
+        read(&self.kpis.refreshed().await?, "kpis", Some(condition), columns).await
+    }
+
     /// `kpis` at its newest version, to read rows and transactions that belong together.
     ///
     /// # Errors

@@ -41,6 +41,8 @@ pub struct PipelineMetrics {
     pub kpi_rows: IntCounter,
     /// KPI rows written again with another content.
     pub restatements: IntCounter,
+    /// Changes to published windows that wait to be restated.
+    pub waiting_changes: IntGauge,
     /// Ranges of published rows read back for late events.
     pub late_ranges: IntCounter,
     /// Duration of writing a snapshot.
@@ -106,6 +108,10 @@ impl PipelineMetrics {
             scorer_queue: gauge("satisflow_scorer_queue_commits", "Commits waiting for the scorer.")?,
             kpi_rows: counter("satisflow_kpi_rows_total", "KPI rows written.")?,
             restatements: counter("satisflow_restatements_total", "KPI rows written again with other content.")?,
+            waiting_changes: gauge(
+                "satisflow_restatement_backlog_changes",
+                "Changes of late or void events to published windows that wait to be restated.",
+            )?,
             late_ranges: counter(
                 "satisflow_late_ranges_total",
                 "Ranges of published rows read back to restate events later than late_panes.",

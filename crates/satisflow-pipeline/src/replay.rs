@@ -86,20 +86,21 @@ impl Replay {
             collector.take(records, None, ingest).await?;
             offset += lines.len() as i64;
             if collector.due().is_some_and(|due| due <= Instant::now()) {
-                flush(&mut collector, scorer).await?;
+                flush(&mut collector, scorer, ingest).await?;
             }
         }
-        flush(&mut collector, scorer).await
+        flush(&mut collector, scorer, (self.parts.clock)()).await
     }
 }
 
 async fn flush(
     collector: &mut crate::collector::Collector,
     scorer: &mut crate::scorer::Scorer,
+    clock: i64,
 ) -> Result<(), PipelineError> {
     if let Some(committed) = collector.flush().await? {
         scorer.remember(committed.version, committed.accepted);
-        scorer.take_in().await?;
+        scorer.take_in(clock).await?;
     }
     Ok(())
 }

@@ -87,6 +87,9 @@ pub(crate) struct Memory {
     pub(crate) late_micros: i64,
     /// Identities held.
     pub(crate) identities: usize,
+    /// Changes to published windows that may wait while more is scored; those
+    /// of one commit more may.
+    pub(crate) waiting_changes: usize,
     /// How often the state is written to the lake; `None`: never.
     pub(crate) snapshot_interval: Option<Duration>,
 }
@@ -142,18 +145,18 @@ impl Scorer {
     async fn publish_news(&mut self, look: bool, clock: i64) -> Result<(), PipelineError> {
         if look {
             self.check_claim().await?;
-            self.catch_up().await?;
+            self.catch_up(clock).await?;
         }
         self.publish(clock).await?;
         self.renew().await
     }
 
-    /// Takes in what is committed.
-    pub(crate) async fn take_in(&mut self) -> Result<(), PipelineError> {
+    /// Takes in what is committed. `clock` in µs.
+    pub(crate) async fn take_in(&mut self, clock: i64) -> Result<(), PipelineError> {
         if !self.is_active() {
             return Ok(());
         }
-        let done = self.catch_up().await;
+        let done = self.catch_up(clock).await;
         self.unless_superseded(done)
     }
 
@@ -169,7 +172,7 @@ impl Scorer {
     }
 
     async fn publish_last(&mut self, close: bool, clock: i64) -> Result<(), PipelineError> {
-        self.catch_up().await?;
+        self.catch_up(clock).await?;
         if close { self.close(clock).await } else { self.record(clock).await }
     }
 
@@ -181,34 +184,35 @@ impl Scorer {
     }
 
     /// Scores every version up to the newest.
-    async fn catch_up(&mut self) -> Result<(), PipelineError> {
+    async fn catch_up(&mut self, clock: i64) -> Result<(), PipelineError> {
         let newest = self.lake.records_version().await?;
-        self.score_to(newest).await
-    }
-
-    async fn score_to(&mut self, newest: u64) -> Result<(), PipelineError> {
         while self.scored < newest {
-            let version = self.scored + 1;
-            let batches = match self.own.remove(&version) {
-                Some(batches) => batches,
-                None => self.lake.accepted_in(version).await?,
-            };
-            // All at once: between its question and its answer nothing may be forgotten.
-            let arrivals: Vec<Arrival> = batches.iter().flat_map(identity::arrivals).collect();
-            self.recollect(&batches, &arrivals).await?;
-            let Resolution { signs, recall } = self.identities.resolve(&arrivals);
-            let mut signs = signs.as_slice();
-            for events in &batches {
-                let (these, rest) = signs.split_at(events.num_rows());
-                self.apply(events, these)?;
-                signs = rest;
-            }
-            self.recall(version, recall).await?;
-            self.scored = version;
-            self.metrics.scored_version.set(i64::try_from(version).unwrap_or(i64::MAX));
-            self.renew().await?;
+            self.score_next().await?;
+            self.bound_late(clock).await?;
         }
         Ok(())
+    }
+
+    async fn score_next(&mut self) -> Result<(), PipelineError> {
+        let version = self.scored + 1;
+        let batches = match self.own.remove(&version) {
+            Some(batches) => batches,
+            None => self.lake.accepted_in(version).await?,
+        };
+        // All at once: between its question and its answer nothing may be forgotten.
+        let arrivals: Vec<Arrival> = batches.iter().flat_map(identity::arrivals).collect();
+        self.recollect(&batches, &arrivals).await?;
+        let Resolution { signs, recall } = self.identities.resolve(&arrivals);
+        let mut signs = signs.as_slice();
+        for events in &batches {
+            let (these, rest) = signs.split_at(events.num_rows());
+            self.apply(events, these)?;
+            signs = rest;
+        }
+        self.recall(version, recall).await?;
+        self.scored = version;
+        self.metrics.scored_version.set(i64::try_from(version).unwrap_or(i64::MAX));
+        self.renew().await
     }
 
     /// Whoever looks at the engine sees an event and its answers at once.
@@ -286,6 +290,7 @@ impl Scorer {
                 rows.clear();
             }
             if last {
+                self.show_waiting();
                 self.shared.with(|engine| engine.end_backfill());
                 return self.forget();
             }
@@ -311,12 +316,21 @@ impl Scorer {
     }
 
     async fn commit(&mut self, rows: &[KpiRow], frontiers: &[Frontier], clock: i64) -> Result<(), PipelineError> {
+        self.write(rows, self.moved(frontiers), clock).await
+    }
+
+    /// Commits rows, and where the definitions stand with them.
+    async fn write(
+        &mut self,
+        rows: &[KpiRow],
+        records: Vec<DefinitionRecord>,
+        clock: i64,
+    ) -> Result<(), PipelineError> {
         let timer = self.metrics.score_seconds.start_timer();
         // Later than every earlier row, also when the clock jumps back.
         let computed = clock.max(self.last_computed + 1);
         self.last_computed = computed;
         let batch = self.shared.with(|engine| to_batch(engine, rows, computed))?;
-        let records = self.moved(frontiers);
         self.commit_next(batch.into_iter().collect(), self.transactions(&records)).await?;
         timer.observe_duration();
         self.records = records;

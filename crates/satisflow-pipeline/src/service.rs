@@ -123,6 +123,7 @@ impl ServiceParts {
                 late_panes: config.late_panes,
                 late_micros,
                 identities: config.identities_max / SCORER_SHARE,
+                waiting_changes: config.restatement_backlog_changes_max,
                 snapshot_interval: config.snapshot_interval,
             },
             config.takeover_after,

@@ -186,7 +186,7 @@ fn a_limit_of_nothing_is_refused() {
         "lake: { url: lake, flush_interval_ms: 0, flush_rows_max: 0, flush_bytes_max: 0, file_bytes_max: 0 }",
         "kafka: { brokers: b:1, buffer_bytes_max: 0 }",
         "idle_after_ms: 0",
-        "limits: { record_bytes_max: 0, depth_max: 0, text_bytes_max: 0, map_entries_max: 0, identities_max: 0 }",
+        "limits: { record_bytes_max: 0, depth_max: 0, text_bytes_max: 0, map_entries_max: 0, identities_max: 0, restatement_backlog_changes_max: 0 }",
         "sql: { connections_max: 0, statement_timeout_ms: 0, memory_bytes_max: 0 }",
         "sources: [{ topic: a, hold_ms_max: 0 }]",
     ];

@@ -1,6 +1,7 @@
 //! Ends whose panes are gone: what arrives for them is restated from the rows
 //! that were published, whose content is exact.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Change, Lane, LaneRow};
@@ -8,6 +9,9 @@ use crate::panes::holds;
 use crate::row::Reason;
 use crate::sums::{Overflow, Sums};
 use crate::window::{Pane, Window};
+
+/// Fewer changes of a group than this are kept as they come.
+const MERGE_CHANGES_MIN: usize = 1024;
 
 /// The last revision of a published row.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +33,8 @@ impl Lane {
     ) -> Result<bool, (usize, Overflow)> {
         for member in self.members.iter_mut().filter(|member| member.frontier >= self.horizon) {
             let Some(delta) = deltas[member.definition] else { continue };
-            member.expired.entry(group).or_default().push(Change { pane, delta, recalled });
+            let noted = note(member.expired.entry(group).or_default(), Change { pane, delta, recalled });
+            noted.map_err(|source| (member.definition, source))?;
         }
         if window.last_end(pane).is_none_or(|end| end > self.horizon) {
             return if window.stay().is_none() { self.fold(group, pane, deltas, recalled) } else { Ok(true) };
@@ -55,7 +60,8 @@ impl Lane {
             let Some(delta) = deltas[definition].filter(|delta| !delta.is_zero()) else { continue };
             self.group_mut(group).fold(kpi, kpis, &delta).map_err(|source| (definition, source))?;
             if pane.end <= self.members[kpi].frontier {
-                self.members[kpi].changes.entry(group).or_default().push(Change { pane, delta, recalled });
+                let noted = note(self.members[kpi].changes.entry(group).or_default(), Change { pane, delta, recalled });
+                noted.map_err(|source| (definition, source))?;
             }
         }
         Ok(false)
@@ -90,6 +96,20 @@ impl Lane {
         Ok(())
     }
 
+    /// Changes to published ends that wait to be restated.
+    pub(crate) fn waiting_changes(&self) -> usize {
+        let of = |member: &super::Member| {
+            let late = member.changes.values().map(Vec::len).sum::<usize>();
+            late + member.expired.values().map(Vec::len).sum::<usize>()
+        };
+        self.members.iter().map(of).sum()
+    }
+
+    /// The stretches of ends that a KPI's changes behind the horizon touch, by group.
+    pub(crate) fn touched(&self, window: &Window, kpi: usize) -> impl Iterator<Item = (u32, Vec<(i64, i64)>)> {
+        self.members[kpi].expired.iter().map(|(group, changes)| (*group, stretches(window, changes)))
+    }
+
     /// Whether anything changed behind the horizon.
     pub(crate) fn has_expired_changes(&self) -> bool {
         self.members.iter().any(|member| !member.expired.is_empty())
@@ -121,9 +141,10 @@ impl Lane {
     ) -> Result<Vec<LaneRow>, Overflow> {
         let recalled = changes.iter().any(|change| change.recalled);
         let reason = if recalled { Reason::Retraction } else { Reason::Late };
+        let mut deltas = Deltas::of(window, changes)?;
         let mut rows = Vec::new();
         for end in self.expired_ends(window, changes, published) {
-            let delta = delta_at(window, changes, end)?;
+            let delta = deltas.at(end)?;
             let revision = published.get(&end).map_or(0, |row| row.revision);
             if self.members[kpi].is_over(end) || (revision > 0 && delta.is_zero()) {
                 continue;
@@ -156,11 +177,77 @@ fn carried(window: &Window, published: &BTreeMap<i64, PublishedRow>, end: i64) -
     row.map(|row| row.sums).unwrap_or_default()
 }
 
-/// What changes do to a window's content.
-pub(super) fn delta_at(window: &Window, changes: &[Change], end: i64) -> Result<Sums, Overflow> {
-    let mut delta = Sums::default();
-    for change in changes.iter().filter(|change| holds(change.pane, window.stay(), end)) {
-        delta.add(&change.delta)?;
+/// Ends that changes touch, as stretches in order that do not meet.
+fn stretches(window: &Window, changes: &[Change]) -> Vec<(i64, i64)> {
+    let mut panes: Vec<Pane> = changes.iter().map(|change| change.pane).collect();
+    panes.sort_unstable_by_key(|pane| pane.end);
+    let mut stretches: Vec<(i64, i64)> = Vec::new();
+    for pane in panes {
+        let last = window.last_end(pane).unwrap_or(i64::MAX);
+        match stretches.last_mut() {
+            Some(before) if pane.end <= before.1 => before.1 = before.1.max(last),
+            _ => stretches.push((pane.end, last)),
+        }
     }
-    Ok(delta)
+    stretches
+}
+
+/// Keeps a change; those of one pane are one now and then, so that a flood of
+/// late events takes no more memory than the panes that it falls into.
+pub(super) fn note(changes: &mut Vec<Change>, change: Change) -> Result<(), Overflow> {
+    if changes.len() == changes.capacity() && changes.len() >= MERGE_CHANGES_MIN {
+        let full = changes.len();
+        *changes = merged(changes)?;
+        if changes.len() > full / 2 {
+            changes.reserve(full);
+        }
+    }
+    changes.push(change);
+    Ok(())
+}
+
+/// One change for each pane, those of recalled events by themselves; in the order of their ends.
+fn merged(changes: &[Change]) -> Result<Vec<Change>, Overflow> {
+    let mut by_pane: BTreeMap<(i64, bool), Change> = BTreeMap::new();
+    for change in changes {
+        match by_pane.entry((change.pane.end, change.recalled)) {
+            Entry::Vacant(place) => _ = place.insert(*change),
+            Entry::Occupied(mut place) => place.get_mut().delta.add(&change.delta)?,
+        }
+    }
+    Ok(by_pane.into_values().collect())
+}
+
+/// What changes do to a window's content, asked for one end after the other: what
+/// enters is added and what leaves is taken away, whatever the number of ends.
+pub(super) struct Deltas {
+    changes: Vec<Change>,
+    stay: Option<i64>,
+    /// Changes that have entered, and of those the ones that have left.
+    entered: usize,
+    left: usize,
+    sums: Sums,
+}
+
+impl Deltas {
+    pub(super) fn of(window: &Window, changes: &[Change]) -> Result<Deltas, Overflow> {
+        let changes = merged(changes)?;
+        Ok(Deltas { changes, stay: window.stay(), entered: 0, left: 0, sums: Sums::default() })
+    }
+
+    /// At an end, which is not before the last one.
+    pub(super) fn at(&mut self, end: i64) -> Result<Sums, Overflow> {
+        while let Some(change) = self.changes.get(self.entered).filter(|change| change.pane.end <= end) {
+            self.sums.add(&change.delta)?;
+            self.entered += 1;
+        }
+        for change in &self.changes[self.left..self.entered] {
+            if holds(change.pane, self.stay, end) {
+                break;
+            }
+            self.sums.subtract(&change.delta)?;
+            self.left += 1;
+        }
+        Ok(self.sums)
+    }
 }

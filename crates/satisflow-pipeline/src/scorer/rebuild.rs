@@ -51,9 +51,11 @@ impl Scorer {
 
     async fn recover_snapshot(&mut self, version: u64) -> Result<Option<i64>, PipelineError> {
         let Some(head) = self.load().await? else { return Ok(None) };
-        self.score_to(version).await?;
-        // What those events have restated behind the horizon is published already.
-        self.shared.with(|engine| engine.forget_expired_changes());
+        while self.scored < version {
+            self.score_next().await?;
+            // What those events have restated behind the horizon is published already.
+            self.shared.with(|engine| engine.forget_expired_changes());
+        }
         tracing::info!(snapshot = head.scored, version = self.scored, "the engine goes on from a snapshot");
         Ok(Some(head.computed))
     }

@@ -216,6 +216,13 @@ mod tests {
     }
 
     #[test]
+    fn another_layout_is_refused() {
+        let head = Head { format: FORMAT - 1, ..head() };
+        let older = write(&head, &Identities::new(IDENTITIES), &Engine::new(Plan::default())).unwrap();
+        assert_eq!(read(&older, &Plan::default(), IDENTITIES).unwrap_err(), SnapshotError::Foreign);
+    }
+
+    #[test]
     fn another_catalog_is_refused() {
         let plan = Plan { measures: 1, ..Plan::default() };
         assert_eq!(read(&snapshot(), &plan, IDENTITIES).unwrap_err(), SnapshotError::Foreign);
