@@ -52,14 +52,19 @@ mod armed {
 
     /// Commits of records that may come between two passes of the step; the next
     /// one waits for a pass.
-    const COMMITS_AHEAD_MAX: u64 = 15;
+    const COMMITS_AHEAD_MAX: u64 = 5;
+    /// The same for steps within maintenance: a round may find nothing to do.
+    const COMMITS_A_ROUND_MAX: u64 = 1;
+    /// What the names of such steps have between the table and the operation.
+    const WITHIN: &str = "-in-";
 
     struct Armed {
         name: String,
         passes: u64,
         passed: AtomicU64,
-        /// The step whose passes let commits of records go on.
+        /// The step whose passes let commits of records go on, and how many.
         paced_by: String,
+        commits_ahead_max: u64,
         commits_ahead: AtomicU64,
         go_on: Notify,
     }
@@ -72,6 +77,7 @@ mod armed {
             passes: passes.parse().ok()?,
             passed: AtomicU64::new(0),
             paced_by: paced_by(name),
+            commits_ahead_max: if name.contains(WITHIN) { COMMITS_A_ROUND_MAX } else { COMMITS_AHEAD_MAX },
             commits_ahead: AtomicU64::new(0),
             go_on: Notify::new(),
         })
@@ -81,14 +87,14 @@ mod armed {
     /// that is passed also when there is nothing to write or to delete.
     fn paced_by(name: &str) -> String {
         // A publication without rows writes no Parquet, but an entry of the log.
-        let Some((part, within)) = name.split_once("-in-") else { return name.replace("-parquet", "-log-entry") };
+        let Some((part, within)) = name.split_once(WITHIN) else { return name.replace("-parquet", "-log-entry") };
         let operation = within.split('-').next().unwrap_or_default();
         format!("{part}-before-{operation}")
     }
 
     pub(super) async fn pace() {
         let Some(armed) = ARMED.as_ref() else { return };
-        while armed.commits_ahead.load(Ordering::Acquire) >= COMMITS_AHEAD_MAX {
+        while armed.commits_ahead.load(Ordering::Acquire) >= armed.commits_ahead_max {
             // A permit is kept if the pass comes between the look and the wait.
             armed.go_on.notified().await;
         }

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU64;
+use std::time::UNIX_EPOCH;
 
+use chrono::TimeDelta;
 use deltalake_core::DeltaTable;
 use deltalake_core::checkpoints::{cleanup_metadata, create_checkpoint};
 use deltalake_core::kernel::transaction::CommitProperties;
@@ -21,6 +23,10 @@ pub struct Maintenance {
     /// Files that they were merged into.
     pub files_added: u64,
 }
+
+/// Replaced files are kept for this long. An hour less than checkpoints tell of
+/// them, so that none is forgotten between a vacuum and the checkpoint after it.
+const RETENTION: TimeDelta = TimeDelta::hours(7 * 24 - 1);
 
 /// Property of a table: who compacts it.
 const CLAIM: &str = "satisflow.compaction";
@@ -82,7 +88,31 @@ impl Compaction<'_> {
     }
 }
 
+/// When a log entry says that it was committed, ms since the epoch.
+fn committed_ms(entry: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(entry).ok()?;
+    let time = |line: &str| {
+        let action: serde_json::Value = serde_json::from_str(line).ok()?;
+        action.get("commitInfo")?.get("timestamp")?.as_i64()
+    };
+    text.lines().find_map(time)
+}
+
 impl Lake {
+    /// A whole round: compacts, deletes what was replaced a week ago, writes
+    /// checkpoints; what was done, and the number of files deleted.
+    ///
+    /// In this order: a checkpoint forgets which files were replaced a week ago.
+    ///
+    /// # Errors
+    /// When one of them fails; rows stay as they are, and the next round goes on.
+    pub async fn maintain(&self, file_bytes_target: NonZeroU64) -> Result<(Maintenance, usize), LakeError> {
+        let done = self.compact(file_bytes_target).await?;
+        let deleted = self.vacuum().await?;
+        self.checkpoint().await?;
+        Ok((done, deleted))
+    }
+
     /// Merges files smaller than `file_bytes_target`. Rows stay as they are, and
     /// readers of the log see that nothing is new.
     ///
@@ -119,6 +149,21 @@ impl Lake {
         Ok(())
     }
 
+    /// Whether every version that may need files replaced before the last week is
+    /// scored: the first one that is not was committed within that week.
+    async fn is_scored_of_late(&self, records: &DeltaTable) -> Result<bool, LakeError> {
+        let scored = self.kpi_transaction(SCORE).await?;
+        let Some(scored) = scored.and_then(|version| u64::try_from(version).ok()) else { return Ok(false) };
+        if records.version().is_some_and(|newest| newest <= scored) {
+            return Ok(true);
+        }
+        let entry = records.log_store().read_commit_entry(scored + 1).await.map_err(LakeError::delta("records"))?;
+        let committed_ms = entry.as_deref().and_then(committed_ms);
+        let since_epoch = UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis());
+        let kept_from = i64::try_from(since_epoch).unwrap_or(i64::MAX) - RETENTION.num_milliseconds();
+        Ok(committed_ms.is_some_and(|committed| committed > kept_from))
+    }
+
     /// The state whose earlier entries nobody will read any more: the scorer
     /// reads each entry of `records` by itself. `None` while nothing is scored.
     async fn settled(&self, table: &Table, mut state: DeltaTable) -> Result<Option<DeltaTable>, LakeError> {
@@ -133,7 +178,8 @@ impl Lake {
         Ok(Some(state))
     }
 
-    /// Deletes files that no version of the last week refers to.
+    /// Deletes files that no version of the last week, but for an hour, refers to;
+    /// of `records` none while the scorer is further behind than that.
     ///
     /// # Errors
     /// When files can't be listed or deleted.
@@ -143,8 +189,13 @@ impl Lake {
             let state: &Table = table;
             reach(table.name, "before-vacuum");
             let delta = LakeError::delta(table.name);
-            let state = watched(state.refreshed().await?, table.name, "vacuum").await.map_err(&delta)?;
-            let (_, metrics) = state.vacuum().await.map_err(&delta)?;
+            let newest = state.refreshed().await?;
+            if state.name == self.records.name && !self.is_scored_of_late(&newest).await? {
+                continue;
+            }
+            let state = watched(newest, table.name, "vacuum").await.map_err(&delta)?;
+            let vacuum = state.vacuum().with_retention_period(RETENTION).with_enforce_retention_duration(false);
+            let (_, metrics) = vacuum.await.map_err(&delta)?;
             reach(table.name, "after-vacuum");
             deleted += metrics.files_deleted.len();
         }

@@ -218,6 +218,54 @@ async fn compaction_checkpoint_and_vacuum_disturb_nothing() {
     assert_eq!(early.iter().map(RecordBatch::num_rows).sum::<usize>(), 8);
 }
 
+/// As if what was committed and replaced so far had been eight days ago.
+fn age_what_was_replaced(folder: &tempfile::TempDir) {
+    for entry in std::fs::read_dir(folder.path().join("records/_delta_log")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let lines = std::fs::read_to_string(&path).unwrap();
+        let aged = lines.lines().map(|line| {
+            let mut action: serde_json::Value = serde_json::from_str(line).unwrap();
+            for (kind, name) in [("remove", "deletionTimestamp"), ("commitInfo", "timestamp")] {
+                if let Some(time) = action.get_mut(kind).and_then(|of_kind| of_kind.get_mut(name)) {
+                    *time = (time.as_i64().unwrap() - 8 * DAY_MS).into();
+                }
+            }
+            format!("{action}\n")
+        });
+        std::fs::write(&path, aged.collect::<String>()).unwrap();
+    }
+}
+
+/// A checkpoint that comes first forgets these files, and they stay for ever. A scorer that
+/// is a week behind still reads them.
+#[tokio::test]
+async fn what_a_compaction_has_replaced_is_deleted_a_week_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = NonZeroU64::new(1 << 20).unwrap();
+    let replaced = open_with_six_commits(&folder).await.compact(target).await.unwrap().files_removed;
+    let (_, deleted) = open(&folder).await.maintain(target).await.unwrap();
+    assert_eq!(deleted, 0, "readers of earlier versions have a week");
+    std::fs::remove_file(folder.path().join("records/_delta_log/_last_checkpoint")).unwrap();
+    for entry in std::fs::read_dir(folder.path().join("records/_delta_log")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "parquet") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    age_what_was_replaced(&folder);
+    let lake = open(&folder).await;
+    score(&lake, 3).await;
+    assert_eq!(lake.vacuum().await.unwrap(), 0, "four versions are not scored");
+    assert_eq!(lake.accepted_in(4).await.unwrap().len(), 1);
+    score(&lake, i64::try_from(lake.records_version().await.unwrap()).unwrap()).await;
+    let (_, deleted) = lake.maintain(target).await.unwrap();
+    assert!(replaced > 1 && deleted as u64 == replaced, "{deleted} of {replaced}");
+    assert_eq!(count(&open(&folder).await).await, 24);
+}
+
 /// As if every entry of the log of `records` were older than its retention.
 fn age_the_log(folder: &tempfile::TempDir) {
     let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(60 * 86_400);

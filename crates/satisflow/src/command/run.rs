@@ -85,12 +85,7 @@ async fn maintain(parts: ServiceParts, stop: CancellationToken) {
         if parts.shared.look(|_| ()).is_none() {
             continue;
         }
-        let round = async {
-            let done = parts.lake.compact(target).await?;
-            parts.lake.checkpoint().await?;
-            parts.lake.vacuum().await.map(|deleted| (done, deleted))
-        };
-        match round.await {
+        match parts.lake.maintain(target).await {
             Ok((done, deleted)) => tracing::info!(?done, deleted, "the lake is compacted"),
             Err(error) => tracing::warn!(%error, "the lake could not be compacted; it is as it was"),
         }
