@@ -170,10 +170,18 @@ fn duplicates() -> String {
     format!("SELECT source, event_id, kind, event_time, {POSITION} FROM records_internal WHERE outcome = 'duplicate'")
 }
 
-/// What a series is told apart by: everything up to the dimensions.
+/// What a series is told apart by: its KPI, window, grouping set and dimensions,
+/// also those that the table got later, behind its other columns.
+fn series_columns(schema: &Schema) -> Vec<&str> {
+    const NAMES: [&str; 3] = ["kpi", "window_name", "grouping_set"];
+    let others = satisflow_kpi::kpis_schema(&[]);
+    let is_dimension = |name: &&str| others.field_with_name(name).is_err();
+    let dimensions = schema.fields().iter().map(|f| f.name().as_str()).filter(is_dimension);
+    NAMES.into_iter().chain(dimensions).collect()
+}
+
 fn series_key(schema: &Schema) -> String {
-    let names = schema.fields().iter().map(|f| f.name().as_str());
-    names.take_while(|name| *name != "window_start").map(quoted).collect::<Vec<_>>().join(", ")
+    series_columns(schema).into_iter().map(quoted).collect::<Vec<_>>().join(", ")
 }
 
 fn all_columns(schema: &Schema) -> String {
@@ -260,8 +268,7 @@ impl TableProvider for AsOf {
         use datafusion::functions_window::expr_fn::{first_value, row_number};
         use datafusion::logical_expr::ExprFunctionExt;
         let schema = self.schema();
-        let key = schema.fields().iter().map(|f| f.name().as_str()).take_while(|name| *name != "window_start");
-        let mut partition: Vec<Expr> = key.map(ident).collect();
+        let mut partition: Vec<Expr> = series_columns(&schema).into_iter().map(ident).collect();
         partition.extend([col("fingerprint"), col("window_end")]);
         let place = row_number()
             .partition_by(partition)
