@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use satisflow_fuzz::{Mutator, Settings};
 
-use crate::targets;
+use crate::{states, targets};
 
 fn corpus(target: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
@@ -67,4 +67,14 @@ fn config() {
 #[test]
 fn catalog() {
     run("catalog", 100, targets::catalog);
+}
+
+#[test]
+fn snapshot() {
+    run("snapshot", 5_000, states::snapshot);
+}
+
+#[test]
+fn identities() {
+    run("identities", 2_000, states::identities);
 }

@@ -3,4 +3,5 @@
 
 mod fuzzed;
 mod hostile;
+mod states;
 mod targets;
