@@ -49,8 +49,11 @@ lint: setup ## Check format, lints and purity
 	scripts/check-dependencies.sh
 
 .PHONY: bench
-bench: setup ## Measure (optimised build: half an hour from nothing); figures for docs/benchmarks.md
+bench: setup ## Measure (optimised build: an hour and more from nothing); figures for docs/benchmarks.md
 	scripts/fetch-kafka.sh > /dev/null
 	cargo build --release --locked --workspace --bins
 	$(CARGO_TARGET_DIR)/release/satisflow-bench throughput
 	$(CARGO_TARGET_DIR)/release/satisflow-bench latency
+	$(CARGO_TARGET_DIR)/release/satisflow-bench late
+	scripts/python-env.sh > /dev/null
+	$(CARGO_TARGET_DIR)/release/satisflow-bench recovery

@@ -4,8 +4,10 @@
 
 #![expect(clippy::print_stdout, reason = "figures are what this program prints")]
 
+mod late;
 mod latency;
 mod process;
+mod recovery;
 mod throughput;
 
 use clap::{Parser, Subcommand};
@@ -23,6 +25,10 @@ enum Part {
     Throughput(throughput::ThroughputArgs),
     /// Time from producing an event until `/metrics` and SQL show it.
     Latency(latency::LatencyArgs),
+    /// Time until the engine is there again, with and without a snapshot, beside DuckDB's scan.
+    Recovery(recovery::RecoveryArgs),
+    /// CPU time an event in time, with and without late ones between them.
+    Late(late::LateArgs),
     /// The bare poll loop, as a process of its own.
     #[command(hide = true)]
     Poll(throughput::PollArgs),
@@ -32,6 +38,8 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().part {
         Part::Throughput(args) => throughput::throughput(&args),
         Part::Latency(args) => latency::latency(&args),
+        Part::Recovery(args) => recovery::recovery(&args),
+        Part::Late(args) => late::late(&args),
         Part::Poll(args) => throughput::poll(&args),
     }
 }
