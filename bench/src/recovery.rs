@@ -59,8 +59,8 @@ from deltalake import DeltaTable
 table = DeltaTable(sys.argv[1])
 files = [uri for uri in table.file_uris() if 'outcome=accepted' in uri]
 started = time.monotonic()
-found = duckdb.sql(f'''select count(*), sum(score * weight), epoch_us(max(event_time)), max(hash(source, event_id, retracts,
-  supersedes, topic, partition, \"offset\", kind, scale, overall, department, channel, case_id))
+found = duckdb.sql(f'''select count(*), sum(score * weight), epoch_us(max(event_time)), max(hash(source, event_id,
+  retracts, supersedes, topic, partition, \"offset\", kind, scale, overall, department, channel, case_id))
   from read_parquet({files})''').fetchone()
 print(found[0], time.monotonic() - started)
 ";

@@ -199,8 +199,8 @@ fn a_weight_holds_from_its_day_on_by_event_time() {
     // The day of +08 from 16:00Z on: 0 with weight 1, 100 with 3 and 100 with 1.
     let found = csv(
         &place,
-        "select cast(sum_w as varchar) as w, cast(value as varchar) as value, revision from kpi_current where kpi = 'csat' \
-         and window_name = 'day' and grouping_set = '' order by window_end limit 1",
+        "select cast(sum_w as varchar) as w, cast(value as varchar) as value, revision from kpi_current \
+         where kpi = 'csat' and window_name = 'day' and grouping_set = '' order by window_end limit 1",
     );
     assert_eq!(found.lines().nth(1), Some("5.000000,80.000000000000,2"), "{found}");
     place.check_audit();

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU64;
+use std::time::UNIX_EPOCH;
 
 use chrono::TimeDelta;
 use deltalake_core::DeltaTable;
@@ -87,6 +88,16 @@ impl Compaction<'_> {
     }
 }
 
+/// When a log entry says that it was committed, ms since the epoch.
+fn committed_ms(entry: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(entry).ok()?;
+    let time = |line: &str| {
+        let action: serde_json::Value = serde_json::from_str(line).ok()?;
+        action.get("commitInfo")?.get("timestamp")?.as_i64()
+    };
+    text.lines().find_map(time)
+}
+
 impl Lake {
     /// A whole round: compacts, deletes what was replaced a week ago, writes
     /// checkpoints; what was done, and the number of files deleted.
@@ -138,6 +149,21 @@ impl Lake {
         Ok(())
     }
 
+    /// Whether every version that may need files replaced before the last week is
+    /// scored: the first one that is not was committed within that week.
+    async fn is_scored_of_late(&self, records: &DeltaTable) -> Result<bool, LakeError> {
+        let scored = self.kpi_transaction(SCORE).await?;
+        let Some(scored) = scored.and_then(|version| u64::try_from(version).ok()) else { return Ok(false) };
+        if records.version().is_some_and(|newest| newest <= scored) {
+            return Ok(true);
+        }
+        let entry = records.log_store().read_commit_entry(scored + 1).await.map_err(LakeError::delta("records"))?;
+        let committed_ms = entry.as_deref().and_then(committed_ms);
+        let since_epoch = UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis());
+        let kept_from = i64::try_from(since_epoch).unwrap_or(i64::MAX) - RETENTION.num_milliseconds();
+        Ok(committed_ms.is_some_and(|committed| committed > kept_from))
+    }
+
     /// The state whose earlier entries nobody will read any more: the scorer
     /// reads each entry of `records` by itself. `None` while nothing is scored.
     async fn settled(&self, table: &Table, mut state: DeltaTable) -> Result<Option<DeltaTable>, LakeError> {
@@ -152,7 +178,8 @@ impl Lake {
         Ok(Some(state))
     }
 
-    /// Deletes files that no version of the last week, but for an hour, refers to.
+    /// Deletes files that no version of the last week, but for an hour, refers to;
+    /// of `records` none while the scorer is further behind than that.
     ///
     /// # Errors
     /// When files can't be listed or deleted.
@@ -162,7 +189,11 @@ impl Lake {
             let state: &Table = table;
             reach(table.name, "before-vacuum");
             let delta = LakeError::delta(table.name);
-            let state = watched(state.refreshed().await?, table.name, "vacuum").await.map_err(&delta)?;
+            let newest = state.refreshed().await?;
+            if state.name == self.records.name && !self.is_scored_of_late(&newest).await? {
+                continue;
+            }
+            let state = watched(newest, table.name, "vacuum").await.map_err(&delta)?;
             let vacuum = state.vacuum().with_retention_period(RETENTION).with_enforce_retention_duration(false);
             let (_, metrics) = vacuum.await.map_err(&delta)?;
             reach(table.name, "after-vacuum");

@@ -45,6 +45,7 @@ impl Killed {
         self.place.configure("satisflow.yaml", TOPIC, &brokers(), TIME, free_port().unwrap(), free_port().unwrap());
         let text = std::fs::read_to_string(&file).unwrap();
         let group = format!("{kafka}group_id: {}-{}", self.group, self.runs);
+        let text = text.replace("session.timeout.ms: 6000", "session.timeout.ms: 6000, fetch.message.max.bytes: 4096");
         let changed =
             text.replace("lake: { ", &format!("lake: {{ {lake}")).replace(&format!("group_id: {TOPIC}"), &group);
         assert_ne!(changed, text);

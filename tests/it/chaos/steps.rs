@@ -78,12 +78,16 @@ impl Seeded {
     }
 }
 
-/// Each step once, then steps and random moments by turns; shuffled.
+/// Each step once, then steps and random moments by turns; shuffled. With
+/// `SATISFLOW_CHAOS_ONLY` the steps whose names contain it, once each.
 pub fn moments(seeded: &mut Seeded, kills: usize) -> Vec<Moment> {
+    let only: Option<String> = from_environment("SATISFLOW_CHAOS_ONLY");
+    let is_meant = |name: &str| only.as_ref().is_none_or(|part| name.contains(part));
     let step = |seeded: &mut Seeded, (name, passes): (&'static str, u64)| Moment::Step(name, seeded.below(passes));
-    let mut all: Vec<Moment> = ALL.iter().map(|named| step(seeded, *named)).collect();
+    let meant = ALL.iter().filter(|(name, _)| is_meant(name));
+    let mut all: Vec<Moment> = meant.map(|named| step(seeded, *named)).collect();
     let random = super::RANDOM;
-    while all.len() < kills {
+    while only.is_none() && all.len() < kills {
         if all.len() < ALL.len() + random || seeded.below(2) == 0 {
             all.push(Moment::After(std::time::Duration::from_millis(seeded.below(RANDOM_MS_MAX))));
         } else {
