@@ -15,7 +15,7 @@ const CLIENTS: &[(&str, &str, &str, &str)] = &[
         "15",
         "",
         "`\\d`, `\\dt`, `\\d+ table`, `\\d+ view`, `\\l`, `\\dn`, `\\df`, `\\du` and more, tab completion, \
-         `\\copy (select ...) to file`, Ctrl-C",
+         `\\copy (select ...) to file`",
     ),
     (
         "psycopg",
