@@ -1,10 +1,12 @@
 //! `satisflow audit`.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Result;
-use satisflow_pipeline::{Audit, AuditReport, AuditScope, Ends};
-use std::sync::Arc;
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::util::pretty::pretty_format_batches;
+use satisflow_pipeline::{Audit, AuditReport, AuditScope, Difference, Ends};
 
 use super::say;
 use crate::cli::AuditArgs;
@@ -34,8 +36,30 @@ pub(crate) async fn audit(args: AuditArgs) -> Result<ExitCode> {
 }
 
 fn show(report: &AuditReport) -> Result<()> {
-    for difference in &report.listed {
-        say(&difference.to_string())?;
+    if !report.listed.is_empty() {
+        say(&table(&report.listed)?)?;
     }
     say(&format!("{} KPI rows compared, {} differences", report.rows, report.differences))
+}
+
+/// A column and what a difference says in it.
+type Column = (&'static str, fn(&Difference) -> &str);
+
+const COLUMNS: [Column; 8] = [
+    ("kpi", |d| &d.series[0]),
+    ("window", |d| &d.series[1]),
+    ("grouping_set", |d| &d.series[2]),
+    ("group", |d| &d.group),
+    ("window_end", |d| &d.window_end),
+    ("differs", |d| &d.what),
+    ("expected: n, sum_w, numerator, denominator", |d| &d.expected),
+    ("published", |d| &d.published),
+];
+
+fn table(differences: &[Difference]) -> Result<String> {
+    let column = |(name, of): Column| -> (&str, ArrayRef) {
+        (name, Arc::new(StringArray::from_iter_values(differences.iter().map(of))))
+    };
+    let batch = RecordBatch::try_from_iter(COLUMNS.map(column))?;
+    Ok(pretty_format_batches(&[batch])?.to_string())
 }
