@@ -235,16 +235,17 @@ fn wanted(kind: &TypeKind) -> String {
 
 /// How what is wanted is written; `None` where saying what is wanted says it.
 fn way_out(kind: &TypeKind) -> Option<&'static str> {
-    match kind {
-        TypeKind::Single(one) => match one.to_string().as_str() {
-            "string" => Some("put it in quotes"),
-            "array" => Some("write `[a, b]`, or a line with `- ` for each"),
-            "object" => Some("write `{ field: value }`, or a line for each field"),
-            "integer" => Some("such as 1000"),
-            "number" => Some("such as 0.5"),
-            _ => None,
-        },
-        TypeKind::Multiple(_) => None,
+    let names: Vec<String> = match kind {
+        TypeKind::Single(one) => vec![one.to_string()],
+        TypeKind::Multiple(many) => many.iter().map(|one| one.to_string()).filter(|name| name != "null").collect(),
+    };
+    match names.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["string"] => Some("put it in quotes"),
+        ["array"] => Some("write `[a, b]`, or a line with `- ` for each"),
+        ["object"] => Some("write `{ field: value }`, or a line for each field"),
+        ["integer"] => Some("such as 1000"),
+        ["number"] => Some("such as 0.5"),
+        _ => None,
     }
 }
 
