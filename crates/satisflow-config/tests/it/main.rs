@@ -163,9 +163,9 @@ fn what_does_not_fit_does_not_hide_what_else_is_wrong() {
         "version: 1\nlake: { url: lake, flush_rows_max: many, file_bytes_max: 0 }\nsources: feedback\n\
             kafka: { brokers: b:1, grop_id: g, buffer_bytes_max: 0 }\nsql: { listen: 10.0.0.1:5433 }\n",
         expect![[r#"
-            etc/satisflow.yaml:2:20: `many` is not a whole number (write a whole number)
+            etc/satisflow.yaml:2:20: `many` is not a whole number (such as 1000)
             etc/satisflow.yaml:2:42: `file_bytes_max` is 0 (at least 1; leave it out for the default)
-            etc/satisflow.yaml:3:1: `feedback` is not a list (write a list)
+            etc/satisflow.yaml:3:1: `feedback` is not a list (write `[a, b]`, or a line with `- ` for each)
             etc/satisflow.yaml:4:24: unknown field `grop_id` (did you mean `group_id`?)
             etc/satisflow.yaml:4:36: `buffer_bytes_max` is 0 (at least 1; leave it out for the default)
             etc/satisflow.yaml:5:8: 10.0.0.1:5433 is not a loopback address, and `users` or `tls` is missing (name users and a certificate, or listen on 127.0.0.1)"#]],
@@ -175,7 +175,7 @@ fn what_does_not_fit_does_not_hide_what_else_is_wrong() {
             \x20     event_id: { pointer: 5 }\n      score: { pointer: /s, labels: { good/fair: 0.12345 } }\n",
         expect![[r#"
             etc/satisflow.yaml:5:5: `wait` is not one of release, hold
-            etc/satisflow.yaml:7:19: `5` is not text (write text)
+            etc/satisflow.yaml:7:19: `5` is not text (put it in quotes)
             etc/satisflow.yaml:8:39: the score of `good/fair` is not a number of at most 4 decimals (such as 3 or 2.5)"#]],
     );
     check(

@@ -58,7 +58,7 @@ fn three_mistakes_are_three_problems_with_their_lines() {
     check(
         "version: one\nmode: opne\ndoors:\n  - width_mm: 900\n  - widht_mm: 800\n",
         expect![[r#"
-            shop.yaml:1:1: `one` is not a whole number (write a whole number)
+            shop.yaml:1:1: `one` is not a whole number (such as 1000)
             shop.yaml:2:1: `opne` is not one of open, closed (did you mean `open`?)
             shop.yaml:5:5: the field `width_mm` is missing (add `width_mm: ...` here)
             shop.yaml:5:5: unknown field `widht_mm` (did you mean `width_mm`?)"#]],
@@ -94,7 +94,7 @@ fn a_variable_that_is_not_set_is_a_problem_unless_it_has_a_default() {
 
 #[test]
 fn a_secret_of_the_wrong_type_is_not_shown() {
-    check("version: 1\nkey: [hush, hush]\n", expect!["shop.yaml:2:1: `***` is not text (write text)"]);
+    check("version: 1\nkey: [hush, hush]\n", expect!["shop.yaml:2:1: `***` is not text (put it in quotes)"]);
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn variables_stand_for_numbers_too() {
         "version: ${PORT}\nlisten: ${PORT}\n",
         expect![[r#"Shop { version: 8080, listen: Some("8080"), mode: None, doors: [], prices: {}, key: None }"#]],
     );
-    check("version: '${PORT}'\n", expect!["shop.yaml:1:1: `8080` is not a whole number (write a whole number)"]);
+    check("version: '${PORT}'\n", expect!["shop.yaml:1:1: `8080` is not a whole number (such as 1000)"]);
     check("version: 1\nlisten: ${PORT\n", expect!["shop.yaml:2:9: `${` has no closing `}`"]);
 }
 
