@@ -80,7 +80,7 @@ files = table.file_uris()
 rows = duckdb.sql(f'select count(*) from read_parquet({files})').fetchone()[0]
 print(rows, table.to_pyarrow_table().num_rows)
 kpis = DeltaTable(sys.argv[2])
-newest = '''select window_name, cast(epoch(window_end) as bigint), value, n, sum_w2x2 from read_parquet({})
+newest = '''select window_name, cast(epoch(window_end) as bigint), cast(value as varchar), n, sum_w2x2 from read_parquet({})
   where kpi = 'csat' and grouping_set = '' and reason <> 'withdrawn'
   qualify row_number() over (partition by window_name, window_end order by revision desc) = 1
   order by window_name, window_end'''.format(kpis.file_uris())
