@@ -102,14 +102,20 @@ impl Lake {
     /// A whole round: compacts, deletes what was replaced a week ago, writes
     /// checkpoints; what was done, and the number of files deleted.
     ///
-    /// In this order: a checkpoint forgets which files were replaced a week ago.
+    /// In this order: a checkpoint forgets which files were replaced a week ago,
+    /// and so waits while they can't be deleted.
     ///
     /// # Errors
     /// When one of them fails; rows stay as they are, and the next round goes on.
     pub async fn maintain(&self, file_bytes_target: NonZeroU64) -> Result<(Maintenance, usize), LakeError> {
         let done = self.compact(file_bytes_target).await?;
-        let deleted = self.vacuum().await?;
-        self.checkpoint().await?;
+        let mut deleted = 0;
+        for table in [&self.records, &self.kpis] {
+            if let Some(files) = self.vacuum_table(table).await? {
+                deleted += files;
+                self.checkpoint_table(table).await?;
+            }
+        }
         Ok((done, deleted))
     }
 
@@ -137,16 +143,20 @@ impl Lake {
     /// When a checkpoint can't be written.
     pub async fn checkpoint(&self) -> Result<(), LakeError> {
         for table in [&self.records, &self.kpis] {
-            let state = table.refreshed().await?;
-            reach(table.name, "before-checkpoint");
-            let delta = LakeError::delta(table.name);
-            let state = watched(state, table.name, "checkpoint").await.map_err(&delta)?;
-            create_checkpoint(&state, None).await.map_err(&delta)?;
-            reach(table.name, "after-checkpoint");
-            let Some(settled) = self.settled(table, state).await? else { continue };
-            cleanup_metadata(&settled, None).await.map_err(&delta)?;
+            self.checkpoint_table(table).await?;
         }
         Ok(())
+    }
+
+    async fn checkpoint_table(&self, table: &Table) -> Result<(), LakeError> {
+        let state = table.refreshed().await?;
+        reach(table.name, "before-checkpoint");
+        let delta = LakeError::delta(table.name);
+        let state = watched(state, table.name, "checkpoint").await.map_err(&delta)?;
+        create_checkpoint(&state, None).await.map_err(&delta)?;
+        reach(table.name, "after-checkpoint");
+        let Some(settled) = self.settled(table, state).await? else { return Ok(()) };
+        cleanup_metadata(&settled, None).await.map(drop).map_err(&delta)
     }
 
     /// Whether every version that may need files replaced before the last week is
@@ -186,19 +196,23 @@ impl Lake {
     pub async fn vacuum(&self) -> Result<usize, LakeError> {
         let mut deleted = 0;
         for table in [&self.records, &self.kpis] {
-            let state: &Table = table;
-            reach(table.name, "before-vacuum");
-            let delta = LakeError::delta(table.name);
-            let newest = state.refreshed().await?;
-            if state.name == self.records.name && !self.is_scored_of_late(&newest).await? {
-                continue;
-            }
-            let state = watched(newest, table.name, "vacuum").await.map_err(&delta)?;
-            let vacuum = state.vacuum().with_retention_period(RETENTION).with_enforce_retention_duration(false);
-            let (_, metrics) = vacuum.await.map_err(&delta)?;
-            reach(table.name, "after-vacuum");
-            deleted += metrics.files_deleted.len();
+            deleted += self.vacuum_table(table).await?.unwrap_or(0);
         }
         Ok(deleted)
+    }
+
+    /// Files deleted; `None` while the scorer may need what would be.
+    async fn vacuum_table(&self, table: &Table) -> Result<Option<usize>, LakeError> {
+        reach(table.name, "before-vacuum");
+        let delta = LakeError::delta(table.name);
+        let newest = table.refreshed().await?;
+        if table.name == self.records.name && !self.is_scored_of_late(&newest).await? {
+            return Ok(None);
+        }
+        let state = watched(newest, table.name, "vacuum").await.map_err(&delta)?;
+        let vacuum = state.vacuum().with_retention_period(RETENTION).with_enforce_retention_duration(false);
+        let (_, metrics) = vacuum.await.map_err(&delta)?;
+        reach(table.name, "after-vacuum");
+        Ok(Some(metrics.files_deleted.len()))
     }
 }
