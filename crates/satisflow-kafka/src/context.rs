@@ -39,8 +39,10 @@ pub struct PartitionProgress {
 /// Why a partition can't be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Trouble {
-    /// The broker or the lake did not answer; later they may.
+    /// The broker did not answer; later it may.
     Passing(String),
+    /// The lake did not, beyond the store's own retries: a few times more it is asked.
+    Lake(String),
     /// What an operator has to decide.
     Lasting(String),
 }
@@ -160,7 +162,7 @@ impl SourceContext {
                     self.begin(&mut start, &key, from);
                     assigned.push(key);
                 }
-                Err(Trouble::Passing(message)) => self.leave_unread(key, &message),
+                Err(Trouble::Passing(message) | Trouble::Lake(message)) => self.leave_unread(key, &message),
                 Err(Trouble::Lasting(message)) => self.send(SourceEvent::Failed(message)),
             }
         }
@@ -251,7 +253,7 @@ impl SourceContext {
 }
 
 fn lakes_position((topic, partition): &Partition, error: &str) -> Trouble {
-    Trouble::Passing(format!("the lake does not say where partition {partition} of topic {topic} stands: {error}"))
+    Trouble::Lake(format!("the lake does not say where partition {partition} of topic {topic} stands: {error}"))
 }
 
 /// Gives back what is held of a list. librdkafka refuses the whole list for one

@@ -119,7 +119,7 @@ impl Lost {
                 consumer.fetch_watermarks(&key.0, key.1, ANSWER_TIMEOUT).map_err(|error| error.to_string())?;
             match context.is_still_the_same(&key, position, low) {
                 Ok(()) => {}
-                Err(Trouble::Passing(message)) => return Err(message),
+                Err(Trouble::Passing(message) | Trouble::Lake(message)) => return Err(message),
                 Err(Trouble::Lasting(message)) => {
                     context.send(SourceEvent::Failed(message));
                     self.doubt = None;
@@ -151,7 +151,7 @@ impl Lost {
                 let known = context.is_still_the_same(key, position, ends.0);
                 match known.and_then(|()| go_on(context.on_lost, key, position, ends).map_err(Trouble::Lasting)) {
                     Ok((from, gap)) => (Some(from), gap),
-                    Err(Trouble::Passing(message)) => return Err(message),
+                    Err(Trouble::Passing(message) | Trouble::Lake(message)) => return Err(message),
                     Err(Trouble::Lasting(message)) => {
                         context.send(SourceEvent::Failed(message));
                         return Ok(());

@@ -28,6 +28,8 @@ const POLL: Duration = Duration::from_millis(50);
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Before a partition is read again: the group may take it away in the meantime.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// A lake that does not say where a partition stands is asked again this often, a second apart.
+const LAKE_TRIES_MAX: u32 = 5;
 pub(crate) const REPEAT_WARNING: Duration = Duration::from_secs(10);
 
 /// Where partitions are to be read from.
@@ -152,6 +154,7 @@ impl KafkaSource {
             stop,
             wished,
             again: BTreeMap::new(),
+            asked: BTreeMap::new(),
             warned: None,
             paused: None,
             lost: Lost::default(),
@@ -203,6 +206,8 @@ struct Poller {
     wished: std::sync::mpsc::Receiver<Wish>,
     /// Partitions to be read again, and when.
     again: BTreeMap<Partition, Instant>,
+    /// How often the lake was asked for the start of a partition without an answer.
+    asked: BTreeMap<Partition, u32>,
     warned: Option<Instant>,
     /// While paused: the number of assignments that the pause covers.
     paused: Option<usize>,
@@ -402,14 +407,24 @@ impl Poller {
                 continue;
             }
             match self.consumer.context().assign_again(&self.consumer, &key) {
-                Ok(()) => {}
-                Err(Trouble::Passing(error)) => {
+                Ok(()) => _ = self.asked.remove(&key),
+                Err(Trouble::Lasting(message)) => self.consumer.context().send(SourceEvent::Failed(message)),
+                Err(Trouble::Lake(message)) if self.is_asked_enough(&key) => {
+                    self.consumer.context().send(SourceEvent::Failed(message));
+                }
+                Err(Trouble::Passing(error) | Trouble::Lake(error)) => {
                     self.warn(&format!("{error}; trying again"));
                     self.again.insert(key, now + READ_AGAIN_AFTER);
                 }
-                Err(Trouble::Lasting(message)) => self.consumer.context().send(SourceEvent::Failed(message)),
             }
         }
+    }
+
+    /// Counts how often the lake did not say where a partition stands.
+    fn is_asked_enough(&mut self, key: &Partition) -> bool {
+        let asked = self.asked.entry(key.clone()).or_default();
+        *asked += 1;
+        *asked >= LAKE_TRIES_MAX
     }
 
     fn forward_hints(&self, latest: &BTreeMap<Partition, i64>) {
