@@ -25,7 +25,6 @@ if [ "${1:-}" != build ]; then
   need kill procps
   need chromium chromium
   need chromedriver chromium-driver
-  need npm npm
   python3 -c 'import ensurepip' 2> /dev/null || missing+=(python3-venv)
   python3 -m pip --version > /dev/null 2>&1 || missing+=(python3-pip)
 fi
