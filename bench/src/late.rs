@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use satisflow_testkit::Kafka;
 
-use crate::process::{Cost, measured, satisflow};
+use crate::process::{Cost, measured, pipeline, satisflow};
 
 #[derive(Debug, Args)]
 pub(crate) struct LateArgs {
@@ -34,7 +34,8 @@ pub(crate) fn late(args: &LateArgs) -> Result<()> {
     for share in &args.late_per_mille {
         let topic = format!("late-{share}");
         generate(args, &kafka.brokers(), &topic, *share)?;
-        let cost = pipeline(&kafka.brokers(), &topic)?;
+        let folder = tempfile::tempdir()?;
+        let cost = pipeline(folder.path(), &kafka.brokers(), &topic, CATALOG, FEW_PANES)?;
         print_row(args, *share, cost, *without.get_or_insert(cost));
     }
     Ok(())
@@ -79,31 +80,8 @@ fn produce(brokers: &str, topic: &str, events: u64, seed: u64, start: &str) -> R
     measured(&mut command, &folder.path().join("generate.log")).map(drop)
 }
 
-/// A run of the whole pipeline from an empty lake.
-fn pipeline(brokers: &str, topic: &str) -> Result<Cost> {
-    let folder = tempfile::tempdir()?;
-    std::fs::write(folder.path().join("catalog.yaml"), CATALOG)?;
-    std::fs::write(folder.path().join("satisflow.yaml"), configuration(brokers, topic))?;
-    let mut command = Command::new(satisflow()?);
-    command.args(["--log", "warn", "run", "--exit-at-end"]).current_dir(folder.path());
-    measured(&mut command, &folder.path().join("run.log"))
-}
-
 /// Few panes are kept, so that what is late is restated from the lake.
-fn configuration(brokers: &str, topic: &str) -> String {
-    format!(
-        "version: 1
-lake: {{ url: lake }}
-kafka: {{ brokers: \"{brokers}\", group_id: bench }}
-sources: [{{ topic: {topic} }}]
-catalog: catalog.yaml
-time: data
-late_panes: 100
-sql: {{ listen: \"127.0.0.1:0\" }}
-http: {{ listen: \"127.0.0.1:0\" }}
-"
-    )
-}
+const FEW_PANES: &str = "late_panes: 100\n";
 
 const CATALOG: &str = "version: 1
 zone: UTC

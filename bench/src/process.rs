@@ -36,6 +36,30 @@ pub(crate) fn measured(command: &mut Command, log: &Path) -> Result<Cost> {
     Ok(Cost { cpu, elapsed: started.elapsed(), memory_bytes_max: memory })
 }
 
+/// Runs the whole pipeline from an empty lake in a folder to the end of a topic,
+/// under a catalog and `more` of a configuration.
+pub(crate) fn pipeline(folder: &Path, brokers: &str, topic: &str, catalog: &str, more: &str) -> Result<Cost> {
+    std::fs::write(folder.join("catalog.yaml"), catalog)?;
+    std::fs::write(folder.join("satisflow.yaml"), configuration(brokers, topic, more))?;
+    let mut command = Command::new(satisflow()?);
+    command.args(["--log", "warn", "run", "--exit-at-end"]).current_dir(folder);
+    measured(&mut command, &folder.join("run.log"))
+}
+
+fn configuration(brokers: &str, topic: &str, more: &str) -> String {
+    format!(
+        "version: 1
+lake: {{ url: lake }}
+kafka: {{ brokers: \"{brokers}\", group_id: bench }}
+sources: [{{ topic: {topic} }}]
+catalog: catalog.yaml
+time: data
+sql: {{ listen: \"127.0.0.1:0\" }}
+http: {{ listen: \"127.0.0.1:0\" }}
+{more}"
+    )
+}
+
 fn ended(child: &mut Child, log: &Path) -> Result<()> {
     let status = child.wait()?;
     if !status.success() {

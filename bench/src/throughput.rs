@@ -11,7 +11,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use satisflow_testkit::Kafka;
 
-use crate::process::{Cost, measured, satisflow};
+use crate::process::{self, Cost, measured, satisflow};
 
 #[derive(Debug, Args)]
 pub(crate) struct ThroughputArgs {
@@ -112,14 +112,10 @@ fn bare_poll(args: &ThroughputArgs, brokers: &str, topic: &str) -> Result<Cost> 
     measured(&mut command, &folder.path().join("poll.log"))
 }
 
-/// A run of the whole pipeline from an empty lake; its cost and its KPI rows.
+/// A run of the whole pipeline; its cost and its KPI rows.
 fn pipeline(args: &ThroughputArgs, brokers: &str, topic: &str, window: &str) -> Result<(Cost, u64)> {
     let folder = tempfile::tempdir()?;
-    std::fs::write(folder.path().join("catalog.yaml"), catalog(window, args.measures)?)?;
-    std::fs::write(folder.path().join("satisflow.yaml"), configuration(brokers, topic))?;
-    let mut command = Command::new(satisflow()?);
-    command.args(["--log", "warn", "run", "--exit-at-end"]).current_dir(folder.path());
-    let cost = measured(&mut command, &folder.path().join("run.log"))?;
+    let cost = process::pipeline(folder.path(), brokers, topic, &catalog(window, args.measures)?, "")?;
     Ok((cost, kpi_rows(folder.path())?))
 }
 
@@ -128,20 +124,6 @@ fn kpi_rows(folder: &Path) -> Result<u64> {
     command.args(["sql", "--lake", "lake", "--format", "csv", "select count(*) from kpis"]).current_dir(folder);
     let out = String::from_utf8_lossy(&command.output()?.stdout).into_owned();
     out.lines().nth(1).and_then(|line| line.parse().ok()).with_context(|| format!("no count in `{out}`"))
-}
-
-fn configuration(brokers: &str, topic: &str) -> String {
-    format!(
-        "version: 1
-lake: {{ url: lake }}
-kafka: {{ brokers: \"{brokers}\", group_id: bench }}
-sources: [{{ topic: {topic} }}]
-catalog: catalog.yaml
-time: data
-sql: {{ listen: \"127.0.0.1:0\" }}
-http: {{ listen: \"127.0.0.1:0\" }}
-"
-    )
 }
 
 /// As many measures as asked for, no two alike, each a KPI of four grouping sets.

@@ -66,6 +66,15 @@ struct Entry {
     offset: i64,
 }
 
+/// What an arrival does.
+struct Arrived {
+    sign: Sign,
+    /// The entry that counted until now, if it does no longer.
+    displaced: Option<Entry>,
+    /// Whether an event of its identity came before.
+    seen: bool,
+}
+
 const NOT_SEEN: u32 = u32::MAX;
 const UNKNOWN: Entry = Entry { partition: NOT_SEEN, void: false, offset: 0 };
 
@@ -148,10 +157,6 @@ impl Identities {
         self.recent.get(&identity).or_else(|| self.older.get(&identity)).copied()
     }
 
-    fn is_seen(&self, identity: u128) -> bool {
-        self.entry(identity).is_some_and(|entry| entry.partition != NOT_SEEN)
-    }
-
     fn hold(&mut self, identity: u128, entry: Entry) {
         self.known.note(identity);
         self.recent.insert(identity, entry);
@@ -171,8 +176,8 @@ impl Identities {
         let mut out = Resolution { signs: Vec::with_capacity(arrivals.len()), ..Resolution::default() };
         let mut counted_here = AHashMap::new();
         for (row, arrival) in arrivals.iter().enumerate() {
-            out.copies += u64::from(self.is_seen(arrival.identity));
-            let (sign, displaced) = self.arrive(arrival);
+            let Arrived { sign, displaced, seen } = self.arrive(arrival);
+            out.copies += u64::from(seen);
             out.signs.push(sign);
             self.take_back(displaced, &mut counted_here, arrival.identity, &mut out);
             if sign == Sign::Count {
@@ -201,17 +206,17 @@ impl Identities {
         }
     }
 
-    /// The arrival's sign, and the entry that counted until now if displaced.
-    fn arrive(&mut self, arrival: &Arrival) -> (Sign, Option<Entry>) {
+    fn arrive(&mut self, arrival: &Arrival) -> Arrived {
         let partition = self.partition_index(&arrival.position);
         let new = Entry { partition, void: false, offset: arrival.position.offset };
         let old = self.entry(arrival.identity).unwrap_or(UNKNOWN);
         let seen = old.partition != NOT_SEEN;
         if seen && self.order(old) <= self.order(new) {
-            return (Sign::Touch, None);
+            return Arrived { sign: Sign::Touch, displaced: None, seen };
         }
         self.hold(arrival.identity, Entry { void: old.void, ..new });
-        if old.void { (Sign::Touch, None) } else { (Sign::Count, seen.then_some(old)) }
+        let (sign, displaced) = if old.void { (Sign::Touch, None) } else { (Sign::Count, seen.then_some(old)) };
+        Arrived { sign, displaced, seen }
     }
 
     /// Marks an identity void; gives the entry that counted until now.

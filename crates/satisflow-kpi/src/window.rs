@@ -28,6 +28,20 @@ pub enum CalendarUnit {
     Year,
 }
 
+impl CalendarUnit {
+    /// The unit as catalogs write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CalendarUnit::Day => "day",
+            CalendarUnit::Week => "week",
+            CalendarUnit::Month => "month",
+            CalendarUnit::Quarter => "quarter",
+            CalendarUnit::HalfYear => "half_year",
+            CalendarUnit::Year => "year",
+        }
+    }
+}
+
 /// How far a window reaches.
 #[derive(Debug, Clone)]
 pub enum WindowSpan {

@@ -2,13 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::Decimal128Type;
-use datafusion::prelude::SessionContext;
-use satisflow_catalog::{Catalog, Evaluator};
-use satisflow_kpi::Sign;
-
-use crate::support::{answered, catalog, problems};
+use crate::support::{answered, audit, catalog, engine, problems};
 
 fn with_index(index: &str) -> String {
     format!("version: 1\nmeasures:\n  m:\n    index: {index}\nmetrics:\n  k: {{ mean: m }}\n")
@@ -16,30 +10,6 @@ fn with_index(index: &str) -> String {
 
 fn event<'a>(answers: &[(&'a str, &'a str)]) -> BTreeMap<&'a str, &'a str> {
     answers.iter().copied().collect()
-}
-
-/// The index of each event as the engine reads it, 4 decimals.
-fn engine(catalog: &Catalog, events: &RecordBatch) -> Vec<Option<i128>> {
-    let signs = vec![Sign::Count; events.num_rows()];
-    let evaluator = Evaluator::new(catalog).unwrap();
-    let measured = evaluator.measure(events, &signs).unwrap().next().unwrap();
-    let values = &measured.batch.measures[0].value;
-    (0..events.num_rows()).map(|row| values.is_valid(row).then(|| values.value(row))).collect()
-}
-
-/// The same by the SQL that the audit runs.
-fn audit(catalog: &Catalog, events: &RecordBatch) -> Vec<Option<i128>> {
-    let sql = &catalog.measures[0].value;
-    let query = format!("SELECT CAST({sql} AS DECIMAL(18,4)) AS x FROM records ORDER BY CAST(event_id AS INT)");
-    let context = SessionContext::new();
-    context.register_batch("records", events.clone()).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let found = runtime.block_on(async { context.sql(&query).await.unwrap().collect().await.unwrap() });
-    let of = |batch: &RecordBatch| {
-        let values = batch["x"].as_primitive::<Decimal128Type>().clone();
-        (0..values.len()).map(|row| values.is_valid(row).then(|| values.value(row))).collect::<Vec<_>>()
-    };
-    found.iter().flat_map(of).collect()
 }
 
 fn one(index: &str, answers: &[(&str, &str)]) -> Option<i128> {

@@ -3,13 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray};
-use arrow::datatypes::Decimal128Type;
-use datafusion::prelude::SessionContext;
-use satisflow_catalog::{Catalog, Evaluator, fold_label_function};
-use satisflow_kpi::Sign;
+use arrow::array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
+use satisflow_catalog::Catalog;
 
-use crate::support::{answered, catalog, problems};
+use crate::support::{answered, audit, catalog, engine, problems};
 
 const SCALES: &str = "
   five_level:
@@ -45,31 +42,6 @@ fn events(answers: &[(&str, &str)]) -> RecordBatch {
     let mut columns = batch.columns().to_vec();
     columns[index] = Arc::new(times) as ArrayRef;
     RecordBatch::try_new(batch.schema(), columns).unwrap()
-}
-
-/// The value of each event as the engine reads it, 4 decimals.
-fn engine(catalog: &Catalog, events: &RecordBatch) -> Vec<Option<i128>> {
-    let signs = vec![Sign::Count; events.num_rows()];
-    let evaluator = Evaluator::new(catalog).unwrap();
-    let measured = evaluator.measure(events, &signs).unwrap().next().unwrap();
-    let values = &measured.batch.measures[0].value;
-    (0..events.num_rows()).map(|row| values.is_valid(row).then(|| values.value(row))).collect()
-}
-
-/// The same by the SQL that the audit runs.
-fn audit(catalog: &Catalog, events: &RecordBatch) -> Vec<Option<i128>> {
-    let sql = &catalog.measures[0].value;
-    let query = format!("SELECT CAST({sql} AS DECIMAL(18,4)) AS x FROM records ORDER BY CAST(event_id AS INT)");
-    let context = SessionContext::new();
-    context.register_udf(fold_label_function());
-    context.register_batch("records", events.clone()).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let found = runtime.block_on(async { context.sql(&query).await.unwrap().collect().await.unwrap() });
-    let of = |batch: &RecordBatch| {
-        let values = batch["x"].as_primitive::<Decimal128Type>().clone();
-        (0..values.len()).map(|row| values.is_valid(row).then(|| values.value(row))).collect::<Vec<_>>()
-    };
-    found.iter().flat_map(of).collect()
 }
 
 /// What answers of one moment count, in both ways.

@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, MapBuilder, MapFieldNames, RecordBatch, StringArray, StringBuilder, new_null_array};
-use arrow::datatypes::{DataType, Field, Schema};
-use satisflow_catalog::Catalog;
+use arrow::array::{
+    Array, ArrayRef, AsArray, MapBuilder, MapFieldNames, RecordBatch, StringArray, StringBuilder, new_null_array,
+};
+use arrow::datatypes::{DataType, Decimal128Type, Field, Schema};
+use datafusion::prelude::SessionContext;
+use satisflow_catalog::{Catalog, Evaluator, fold_label_function};
 use satisflow_document::{Document, Problems};
+use satisflow_kpi::Sign;
 
 /// The problems of a catalog, each as `line: message`.
 pub fn problems(text: &str) -> Vec<String> {
@@ -59,4 +63,29 @@ fn answers(kind: &DataType, events: &[BTreeMap<&str, &str>]) -> ArrayRef {
         map.append(!event.is_empty()).unwrap();
     }
     Arc::new(map.finish())
+}
+
+/// The first measure's value of each event as the engine reads it, 4 decimals.
+pub fn engine(catalog: &Catalog, events: &RecordBatch) -> Vec<Option<i128>> {
+    let signs = vec![Sign::Count; events.num_rows()];
+    let evaluator = Evaluator::new(catalog).unwrap();
+    let measured = evaluator.measure(events, &signs).unwrap().next().unwrap();
+    let values = &measured.batch.measures[0].value;
+    (0..events.num_rows()).map(|row| values.is_valid(row).then(|| values.value(row))).collect()
+}
+
+/// The same by the SQL that the audit runs.
+pub fn audit(catalog: &Catalog, events: &RecordBatch) -> Vec<Option<i128>> {
+    let sql = &catalog.measures[0].value;
+    let query = format!("SELECT CAST({sql} AS DECIMAL(18,4)) AS x FROM records ORDER BY CAST(event_id AS INT)");
+    let context = SessionContext::new();
+    context.register_udf(fold_label_function());
+    context.register_batch("records", events.clone()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let found = runtime.block_on(async { context.sql(&query).await.unwrap().collect().await.unwrap() });
+    let of = |batch: &RecordBatch| {
+        let values = batch["x"].as_primitive::<Decimal128Type>().clone();
+        (0..values.len()).map(|row| values.is_valid(row).then(|| values.value(row))).collect::<Vec<_>>()
+    };
+    found.iter().flat_map(of).collect()
 }

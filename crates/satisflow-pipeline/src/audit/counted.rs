@@ -43,7 +43,7 @@ impl Counted {
         let same: String = names.iter().map(|name| format!(" AND s.{name} = t.{name}")).collect();
         let of_sums: String = names.iter().map(|name| format!("s.{name}, ")).collect();
         let told = match self {
-            Counted::Keys => keys(span, &listed, names),
+            Counted::Keys => keys(span, names, &listed, &of_sums, &same),
             Counted::Values(millionths) => values(&listed, &of_sums, &same, millionths),
         };
         format!(
@@ -78,7 +78,7 @@ fn holding(span: &WindowSpan, listed: &str) -> String {
 }
 
 /// Keys that came to be held, less those that no longer are, summed up over the ends.
-fn keys(span: &WindowSpan, listed: &str, names: &[String]) -> String {
+fn keys(span: &WindowSpan, names: &[String], listed: &str, of_sums: &str, same: &str) -> String {
     const HELD: &str = "CASE WHEN held > 0 THEN 1 ELSE 0 END";
     let (step, told) = match span {
         WindowSpan::Calendar { .. } => (HELD.to_owned(), "coalesce(t.step, 0)".to_owned()),
@@ -91,8 +91,6 @@ fn keys(span: &WindowSpan, listed: &str, names: &[String]) -> String {
             )
         }
     };
-    let same: String = names.iter().map(|name| format!(" AND s.{name} = t.{name}")).collect();
-    let of_sums: String = names.iter().map(|name| format!("s.{name}, ")).collect();
     format!(
         "\
 steps AS (

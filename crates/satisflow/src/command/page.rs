@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use prometheus::core::Collector;
 use prometheus::proto::Metric as Sample;
 use satisflow_catalog::{Catalog, MetricDefinition};
-use satisflow_kpi::{CalendarUnit, Definition, Metric, Window, WindowSpan};
+use satisflow_kpi::{Definition, Metric, Window, WindowSpan};
 use satisflow_pipeline::PipelineMetrics;
 use satisflow_rules::{Side, Threshold};
 use serde_json::{Value, json};
@@ -28,20 +28,9 @@ fn window(window: &Window) -> Value {
             json!({"name": name, "length_secs": *length as f64 / 1e6, "step_secs": *step as f64 / 1e6})
         }
         WindowSpan::Calendar { unit, zone } => {
-            json!({"name": name, "calendar": unit_name(*unit), "zone": zone.iana_name()})
+            json!({"name": name, "calendar": unit.as_str(), "zone": zone.iana_name()})
         }
         WindowSpan::All => json!({"name": name, "all": true}),
-    }
-}
-
-fn unit_name(unit: CalendarUnit) -> &'static str {
-    match unit {
-        CalendarUnit::Day => "day",
-        CalendarUnit::Week => "week",
-        CalendarUnit::Month => "month",
-        CalendarUnit::Quarter => "quarter",
-        CalendarUnit::HalfYear => "half_year",
-        CalendarUnit::Year => "year",
     }
 }
 

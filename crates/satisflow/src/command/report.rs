@@ -21,7 +21,7 @@ use satisflow_sql::{Caller, SqlService};
 
 use super::{say, sql};
 use crate::cli::LakeArg;
-use crate::report::period::{self, Period, unit_name};
+use crate::report::period::{self, Period};
 use crate::report::{Kpi, Report, Row, Window, render};
 use crate::setup;
 
@@ -116,7 +116,7 @@ fn windows(catalog: &Catalog, period: &Period) -> Result<Vec<Window>> {
     for window in &catalog.plan.windows {
         let WindowSpan::Calendar { unit, zone } = &window.span else { continue };
         if *unit != period.unit {
-            others.push(format!("`{}` ({})", window.name, unit_name(*unit)));
+            others.push(format!("`{}` ({})", window.name, unit.as_str()));
             continue;
         }
         let [start, end] = period.bounds(zone)?.map(|bound| bound.to_string());
@@ -124,7 +124,7 @@ fn windows(catalog: &Catalog, period: &Period) -> Result<Vec<Window>> {
         found.push(Window { name: window.name.to_string(), zone, start, end });
     }
     if found.is_empty() {
-        let unit = unit_name(period.unit);
+        let unit = period.unit.as_str();
         let others = if others.is_empty() { "none".to_owned() } else { others.join(", ") };
         bail!(
             "the catalog has no calendar window of a {unit}, so that nothing is known of {}; it has {others}: add one \

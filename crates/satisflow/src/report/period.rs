@@ -83,18 +83,6 @@ impl Period {
     }
 }
 
-/// A unit as catalogs write it.
-pub(crate) fn unit_name(unit: CalendarUnit) -> &'static str {
-    match unit {
-        CalendarUnit::Day => "day",
-        CalendarUnit::Week => "week",
-        CalendarUnit::Month => "month",
-        CalendarUnit::Quarter => "quarter",
-        CalendarUnit::HalfYear => "half_year",
-        CalendarUnit::Year => "year",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
