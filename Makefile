@@ -16,6 +16,14 @@ demo: ## Build, then run broker, generator, pipeline, SQL and metrics on this ma
 	cargo build --locked --workspace --bins
 	$(CARGO_TARGET_DIR)/debug/satisflow demo
 
+.PHONY: kafka
+kafka: ## Run Apache Kafka on 127.0.0.1:9092 until Ctrl-C, to try things out (PORT: another one)
+	@scripts/run-kafka.sh
+
+.PHONY: book
+book: ## Build the manual as a book, target/book/index.html
+	@scripts/build-book.sh
+
 .PHONY: build
 build: ## Build the program and all tests
 	cargo build --locked --workspace --all-targets
@@ -63,5 +71,8 @@ bench: setup ## Measure (optimised build: an hour and more from nothing); figure
 	$(CARGO_TARGET_DIR)/release/satisflow-bench throughput
 	$(CARGO_TARGET_DIR)/release/satisflow-bench latency
 	$(CARGO_TARGET_DIR)/release/satisflow-bench late
+	$(CARGO_TARGET_DIR)/release/satisflow-bench kinds
+	$(CARGO_TARGET_DIR)/release/satisflow-bench alerts
 	scripts/python-env.sh > /dev/null
 	$(CARGO_TARGET_DIR)/release/satisflow-bench recovery
+	$(CARGO_TARGET_DIR)/release/satisflow-bench queries

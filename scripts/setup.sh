@@ -22,6 +22,7 @@ if [ "${1:-}" != build ]; then
   need systemd-analyze systemd
   need curl curl
   need kcat kcat
+  need jq jq
   need kill procps
   need chromium chromium
   need chromedriver chromium-driver

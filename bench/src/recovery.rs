@@ -36,7 +36,7 @@ catalog: catalog.yaml
 time: data
 ";
 
-const CATALOG: &str = "version: 1
+pub(crate) const CATALOG: &str = "version: 1
 zone: UTC
 dimensions: { department: department, channel: channel }
 windows: { 1h: { length: 1h, step: 5m }, 180d: { length: 180d, step: 1d }, month: { calendar: month } }
@@ -71,7 +71,7 @@ pub(crate) fn recovery(args: &RecoveryArgs) -> Result<()> {
     std::fs::write(folder.join("satisflow.yaml"), CONFIGURATION)?;
     std::fs::write(folder.join("catalog.yaml"), CATALOG)?;
     std::fs::write(folder.join("nothing.jsonl"), "")?;
-    fill(args, folder)?;
+    fill(args.events, args.days, folder)?;
     let with = start(folder, FROM_SNAPSHOT)?;
     std::fs::remove_dir_all(folder.join("lake/kpis/_snapshots"))?;
     let without = start(folder, FROM_EVENTS)?;
@@ -85,10 +85,10 @@ pub(crate) fn recovery(args: &RecoveryArgs) -> Result<()> {
 }
 
 /// A lake of generated events, and the state of an engine that has scored them.
-fn fill(args: &RecoveryArgs, folder: &Path) -> Result<()> {
+pub(crate) fn fill(events: u64, days: u32, folder: &Path) -> Result<()> {
     let file = folder.join("events.jsonl");
     let mut generate = Command::new(satisflow()?);
-    generate.args(["generate", "--events", &args.events.to_string(), "--days", &args.days.to_string()]);
+    generate.args(["generate", "--events", &events.to_string(), "--days", &days.to_string()]);
     let done = generate.stdout(std::fs::File::create(&file)?).status()?;
     ensure!(done.success(), "generate ended with {done}");
     let mut replay = Command::new(satisflow()?);

@@ -37,7 +37,7 @@ invitations = counted("survey_invited", key=field("invitation_id"))
 responses = counted("survey_response", key=field("invitation_id"))
 main(
     dimensions=["campaign", "channel"],
-    windows={"month": Calendar(1), "quarter": Calendar(3)},
+    windows={"month": Calendar(1), "quarter": Calendar(3), "half_year": Calendar(6), "year": Calendar(12)},
     series=[
         ([[], ["channel"], ["campaign"], ["campaign", "channel"]], {
             "contact_count": (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.append(str(Path(__file__).parent.parent))
-from exact_rows import All, Calendar, Measure, kinds, main, one
+from exact_rows import All, Calendar, Measure, kinds, main, one, rank, rank_change, total_share, vital_few
 
 # The Traditional characters of the sample.
 SIMPLIFIED = str.maketrans("產質務", "产质务")
@@ -42,6 +42,7 @@ def folded(event):
     return unicodedata.normalize("NFKC", event["category"]).translate(SIMPLIFIED).strip() if "category" in event else None
 
 
+issues = ("count", Measure(issue, one, first_per=case_or_event))
 main(
     dimensions=["category", "department"],
     windows={"month": Calendar(1), "all": All()},
@@ -49,8 +50,14 @@ main(
         ([[], ["category"], ["department"]], {
             "voiced_count": ("count", Measure(voice, one, first_per=case_or_event)),
             "silent_count": ("count", Measure(silent, one, first_per=case_or_event)),
-            "issue_count": ("count", Measure(issue, one, first_per=case_or_event)),
+            "issue_count": issues,
         }),
+        ([["category"]], {
+            "issue_rank": rank(issues),
+            "issue_share": total_share(issues),
+            "issue_vital": vital_few(issues),
+        }),
+        ([["category"]], {"issue_rank_change": rank_change(issues)}, ["month"]),
     ],
     derive=lambda event: {"category": folded(event)} if "category" in event else {},
 )

@@ -14,12 +14,13 @@ opened, sold = kinds("complaint_opened"), kinds("sale")
 
 
 def score(event):
-    """From 0 to 100 on the event's scale."""
+    """From 0 to 100 on the event's scale: 4 decimals, half up, as docs/kpi-catalog.md says of `csat_0_100`."""
     given = event.get("score", event.get("overall")) if answered(event) else None
     if given is None or "scale" not in event:
         return None
     least, most = (Fraction(end) for end in event["scale"].split("-"))
-    return (given - least) * 100 / (most - least)
+    exact = (given - least) * 100 / (most - least)
+    return Fraction((exact * 10**4 + Fraction(1, 2)) // 1, 10**4)
 
 
 def dissatisfied(event):
@@ -31,7 +32,7 @@ complaints = Measure(lambda e: 1 if opened(e) else None, one, first_per=lambda e
 units = Measure(lambda e: e.get("units") if sold(e) else None, one)
 hours, days = (lambda n: timedelta(hours=n)), (lambda n: timedelta(days=n))
 main(
-    dimensions=["channel", "department", "product", "region"],
+    dimensions=["channel", "department", "product", "region", "segment"],
     windows={
         "5m": Rolling(timedelta(minutes=5), timedelta(minutes=1)),
         "1h": Rolling(hours(1), timedelta(minutes=5)),
@@ -46,8 +47,10 @@ main(
         "all": All(),
     },
     series=[
-        ([[], ["department"], ["channel", "department"], ["region"]], {
+        ([[], ["department"], ["channel", "department"], ["region"], ["product"], ["segment"]], {
             "csat": ("mean", satisfaction),
+        }),
+        ([[], ["department"], ["channel", "department"], ["region"]], {
             "complaint_rate": ("ratio", complaints, units),
             "response_count": ("count", satisfaction),
             "dissatisfied_share": ("share", poor),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.append(str(Path(__file__).parent.parent))
-from exact_rows import SHANGHAI, All, Calendar, Measure, index, main
+from exact_rows import SHANGHAI, All, Calendar, Measure, counting_by, index, main, one
 
 POINTS = {"fitness": 24, "durability": 16, "punctuality": 15, "completeness": 15, "price": 10, "service": 20}
 LEVELS = {"A": Fraction(1), "B": Fraction(4, 5), "C": Fraction(2, 5), "D": Fraction(0)}
@@ -34,6 +34,26 @@ def half_year_of_customer(event):
     return (event["customer"], local.year, local.month > 6) if "customer" in event else None
 
 
+def join(events, void):
+    def about(event):
+        return event.get("attributes", {}).get("about") if event.get("category") == "analysis" else None
+
+    opened = counting_by(events, void, ["complaint_opened"], about)
+    for event in events:
+        event["analysed"] = event["event_id"] in opened
+
+
+def is_below(event):
+    return partner(event) == 0
+
+
+below = Measure(lambda e: None if partner(e) is None else 1 - partner(e), one, last_per=half_year_of_customer)
+# Each complete scorecard takes its place; only those below count.
+analysed = Measure(
+    lambda e: None if partner(e) is None else int(is_below(e) and e["analysed"]),
+    lambda e: int(is_below(e)),
+    last_per=half_year_of_customer,
+)
 main(
     dimensions=["department", "segment"],
     windows={"month": Calendar(1), "half_year": Calendar(6), "all": All()},
@@ -41,6 +61,9 @@ main(
         ([[], ["department"], ["segment"]], {
             "scorecard_score": ("mean", Measure(score, last_per=half_year_of_customer)),
             "partner_share": ("share", Measure(partner, last_per=half_year_of_customer)),
+            "analysis_count": ("sum", below),
+            "analysed_share": ("share", analysed),
         }),
     ],
+    join=join,
 )

@@ -17,6 +17,12 @@ def seconds(event):
     return int(took) if took >= 0 else None
 
 
+def two_digits(event):
+    took = seconds(event)
+    unit = 10 ** max(len(str(took)) - 2, 0)
+    return None if took is None else (took + unit // 2) // unit * unit
+
+
 def keys(field):
     answered = lambda event: 1 if event["kind"] == "survey_response" else None
     return ("distinct", Measure(answered, one, distinct=lambda event: event.get(field)))
@@ -30,6 +36,7 @@ main(
         ([[], ["department"], ["department", "interviewer"]], {
             "interview_median_seconds": ("quantile", duration, None, 1, Fraction(1, 2)),
             "interview_p90_seconds": ("quantile", duration, None, 1, Fraction(9, 10)),
+            "interview_p99_seconds": ("quantile", Measure(two_digits, one), None, 1, Fraction(99, 100)),
             "customers_reached": keys("customer"),
         }),
         ([[], ["department"]], {"interviewers_working": keys("interviewer")}),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.append(str(Path(__file__).parent.parent))
-from exact_rows import All, Calendar, Measure, main, one
+from exact_rows import All, Calendar, Measure, main, one, weighted_ranks
 
 NEEDS = {"functional", "performance", "safety", "experience", "price"}
 
@@ -40,6 +40,8 @@ def money(name):
 
 
 other = Measure(lambda e: 1 if e["kind"] == "feedback_text" and e.get("category") not in NEEDS else None, one)
+importance, urgency = ("mean", grade("importance")), ("mean", grade("urgency"))
+benefit = ("ratio", money("benefit"), money("cost"))
 main(
     dimensions=["need", "product"],
     windows={"month": Calendar(1), "quarter": Calendar(3), "all": All()},
@@ -47,9 +49,16 @@ main(
         ([[], ["need"], ["product"]], {
             "need_count": ("count", Measure(of_need(one), one)),
             "unsorted_count": ("count", other),
-            "need_importance": ("mean", grade("importance")),
-            "need_urgency": ("mean", grade("urgency")),
-            "benefit_per_cost": ("ratio", money("benefit"), money("cost")),
+            "need_importance": importance,
+            "need_urgency": urgency,
+            "benefit_per_cost": benefit,
+        }),
+        ([["need"]], {
+            "need_priority": weighted_ranks(
+                (importance, Fraction(5, 10), "high"),
+                (urgency, Fraction(3, 10), "high"),
+                (benefit, Fraction(2, 10), "high"),
+            ),
         }),
     ],
     derive=lambda event: {"need": event.get("category")},

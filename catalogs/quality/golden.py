@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.append(str(Path(__file__).parent.parent))
-from exact_rows import All, Calendar, Measure, main, one
+from exact_rows import All, Calendar, Measure, main, one, sigma
 
 
 def of(kind, field, times=1, service=False):
@@ -27,6 +27,7 @@ def order(event):
     return event["order_id"]
 
 
+dpmo = ("ratio", of("defect", "defects"), of("output", "units", 3), 1_000_000)
 main(
     dimensions=["department", "product"],
     windows={"week": Calendar("week"), "month": Calendar(1), "all": All()},
@@ -39,7 +40,8 @@ main(
                 of("defect", "defects", service=True),
                 Measure(delivered, one, first_per=order),
             ),
-            "dpmo": ("ratio", of("defect", "defects"), of("output", "units", 3), 1_000_000),
+            "dpmo": dpmo,
+            "sigma_level": sigma(dpmo),
         }),
     ],
 )

@@ -58,10 +58,11 @@ def stat(*arguments, **more):
     return panel("stat", *arguments, **{"width": 6, "height": 5, **more})
 
 
-def variable(name, label, query, value, many=False):
+def variable(name, label, query, value, many=False, source=SQL):
     current = {"text": ["All"], "value": ["$__all"]} if many else {"text": value, "value": value}
+    asked = query if source is SQL else {"query": query, "refId": name}
     return {
-        "type": "query", "name": name, "label": label, "datasource": SQL, "query": query, "definition": query,
+        "type": "query", "name": name, "label": label, "datasource": source, "query": asked, "definition": query,
         "current": current, "multi": many, "includeAll": many, "refresh": 2, "sort": 1, "hide": 0, "options": [],
     }
 
@@ -72,6 +73,21 @@ VARIABLES = {
     "department": variable(
         "department", "Department",
         "select distinct department from kpi_current where grouping_set = 'department' order by 1", "", many=True,
+    ),
+    # What is there before the first alert, too.
+    "severity": variable(
+        "severity", "Severity",
+        "select 'page' as severity union select 'warn' union select alert_severity from alerts order by 1", "", many=True,
+    ),
+    "kpis": variable("kpi", "KPI", "select distinct kpi from kpi_current order by 1", "", many=True),
+    "department_or_total": variable(
+        "department", "Department",
+        "select 'total' as department union select department from kpi_current where grouping_set = 'department' order by 1",
+        "", many=True,
+    ),
+    "topic": variable("topic", "Topic", "label_values(satisflow_kafka_lag_records, topic)", "", many=True, source=PROMETHEUS),
+    "listener": variable(
+        "listener", "Listener", "label_values(satisflow_sql_connections, listener)", "", many=True, source=PROMETHEUS,
     ),
 }
 
@@ -207,52 +223,65 @@ def quality():
 
 
 def alerts():
+    chosen = ("alert_severity in (${severity:sqlstring}) and kpi in (${kpi:sqlstring}) "
+              "and coalesce(department, 'total') in (${department:sqlstring})")
+    final = 'grouping_set="department", department=~"$department", state="final", window="1h"'
     return dashboard(
-        "alerts", "alerts", [],
+        "alerts", "alerts", ["severity", "kpis", "department_or_total"],
         stat("Firing", "Alerts that fire now.", "short",
-             prometheus('count(ALERTS{alertstate="firing"}) or vector(0)', instant=True), bounds=ANY),
+             prometheus('count(ALERTS{alertstate="firing", severity=~"$severity"}) or vector(0)', instant=True), bounds=ANY),
         stat("Pending", "Alerts whose bound is passed, for less than their `for`.", "short",
-             prometheus('count(ALERTS{alertstate="pending"}) or vector(0)', instant=True), bounds=ANY),
+             prometheus('count(ALERTS{alertstate="pending", severity=~"$severity"}) or vector(0)', instant=True), bounds=ANY),
         stat("Rules", "Rules that Prometheus evaluates.", "short", prometheus("sum(prometheus_rule_group_rules)", instant=True),
              bounds=[(None, "red"), (1, "green")]),
         stat("Rules that fail", "Evaluations of rules that failed within an hour.", "short",
              prometheus("sum(increase(prometheus_rule_evaluation_failures_total[1h]))", instant=True), bounds=ANY),
+        panel("table", "Open alerts with their evidence", "Decided in the service from closed windows; the table is `alerts_open`.",
+              "short",
+              sql("select alert_opened_end as since, kpi, coalesce(department, 'total') as department, window_name, alert_rule, "
+                  "alert_severity, value, n, ci_low, ci_high, alert_threshold, coalesce(cast(alert_p as text), 'a bound') as p, "
+                  "coalesce(cast(baseline_value as text), 'a bound') as compared_with from alerts_open "
+                  f"where {chosen} order by alert_opened_end desc limit 200"), width=24),
+        panel("timeseries", "Open alerts by KPI", "As decided in the service.", "short",
+              prometheus('sum by (kpi) (satisflow_alert_active{severity=~"$severity", kpi=~"$kpi"})', "{{kpi}}"), bounds=ANY),
+        panel("table", "Changes of alerts", "Newest first: `open`, `update` (restated), `clear`.", "short",
+              sql("select window_end, kpi, coalesce(department, 'total') as department, alert_rule, alert_state, alert_cause, "
+                  f"value, n from alerts where $__timeFilter(window_end) and {chosen} order by alert_sequence desc limit 100")),
         panel("table", "Alerts now", "Bounds are `alerts` in the catalog, rules are made by `satisflow rules`.", "short",
-              prometheus("ALERTS", instant=True), width=24),
+              prometheus('ALERTS{severity=~"$severity"}', instant=True), width=24),
         panel("timeseries", "Alerts by name", "Pending and firing.", "short",
-              prometheus("count by (alertname, alertstate) (ALERTS)", "{{alertname}} {{alertstate}}"), bounds=ANY),
+              prometheus('count by (alertname, alertstate) (ALERTS{severity=~"$severity"})', "{{alertname}} {{alertstate}}"), bounds=ANY),
         panel("timeseries", "Satisfaction that rules look at", "Final windows of an hour, by department, with the bounds of the rules.",
               "suffix: points",
-              prometheus('satisflow_kpi_value{kpi="csat", grouping_set="department", state="final", window="1h"}', "{{department}}"),
+              prometheus(f'satisflow_kpi_value{{kpi="csat", {final}}}', "{{department}}"),
               bounds=CSAT),
         panel("timeseries", "Complaint rate that rules look at", "Final windows of an hour, by department, with the bounds of the rules.",
               "percentunit",
-              prometheus('satisflow_kpi_value{kpi="complaint_rate", grouping_set="department", state="final", window="1h"}',
-                         "{{department}}"), bounds=COMPLAINTS),
+              prometheus(f'satisflow_kpi_value{{kpi="complaint_rate", {final}}}', "{{department}}"), bounds=COMPLAINTS),
         panel("timeseries", "Events that rules look at", "Below `n_min` (30) an alert pages nobody.", "short",
-              prometheus('satisflow_kpi_samples{kpi="csat", grouping_set="department", state="final", window="1h"}',
-                         "{{department}}"), bounds=[(None, "orange"), (30, "green")]),
+              prometheus(f'satisflow_kpi_samples{{kpi="csat", {final}}}', "{{department}}"), bounds=[(None, "orange"), (30, "green")]),
     )
 
 
 def pipeline():
-    by_outcome = "sum by (outcome) (rate(satisflow_records_total[$__rate_interval]))"
+    by_outcome = 'sum by (outcome) (rate(satisflow_records_total{topic=~"$topic"}[$__rate_interval]))'
+    taken = "$__timeFilter(ingest_time) and topic in (${topic:sqlstring})"
     return dashboard(
-        "pipeline", "pipeline health", [],
+        "pipeline", "pipeline health", ["topic", "listener"],
         stat("Processes that publish", "One publishes the KPIs; the others stand by.", "short",
              prometheus("sum(satisflow_kpi_complete)", instant=True), bounds=[(None, "red"), (1, "green")]),
         stat("Newest closed window", "Age of the watermark: windows that ended before it are final.", "s",
              prometheus("time() - max(satisflow_watermark_timestamp_seconds)", instant=True), bounds=[(None, "green"), (900, "red")]),
-        stat("Records waiting in Kafka", "Not yet polled, all topics.", "short",
-             prometheus("sum(satisflow_kafka_lag_records)", instant=True), bounds=[(None, "green"), (100000, "red")]),
+        stat("Records waiting in Kafka", "Not yet polled.", "short",
+             prometheus('sum(satisflow_kafka_lag_records{topic=~"$topic"})', instant=True), bounds=[(None, "green"), (100000, "red")]),
         stat("Audit", "Published rows that differ from what the lake's events make them.", "short",
              prometheus("max(satisflow_audit_differences)", instant=True), bounds=ANY),
         panel("timeseries", "Records by outcome", "Accepted, duplicate, rejected.", "recps", prometheus(by_outcome, "{{outcome}}")),
         panel("timeseries", "Rejected", "Percent of the records of 15 minutes that are no events.", "percent",
-              prometheus('100 * sum(increase(satisflow_records_total{outcome="rejected"}[15m])) '
-                         "/ sum(increase(satisflow_records_total[15m]))", "rejected"), bounds=[(None, "green"), (5, "red")]),
+              prometheus('100 * sum(increase(satisflow_records_total{outcome="rejected", topic=~"$topic"}[15m])) '
+                         '/ sum(increase(satisflow_records_total{topic=~"$topic"}[15m]))', "rejected"), bounds=[(None, "green"), (5, "red")]),
         panel("timeseries", "Lag by topic", "Records not yet polled.", "short",
-              prometheus("sum by (topic) (satisflow_kafka_lag_records)", "{{topic}}"), bounds=[(None, "green"), (100000, "red")]),
+              prometheus('sum by (topic) (satisflow_kafka_lag_records{topic=~"$topic"})', "{{topic}}"), bounds=[(None, "green"), (100000, "red")]),
         panel("timeseries", "Commits", "95 of 100 commits take no longer.", "s",
               *(prometheus(f"histogram_quantile(0.95, sum by (le) (increase({metric}_bucket[15m])))", legend)
                 for metric, legend in [("satisflow_commit_seconds", "records"), ("satisflow_score_commit_seconds", "KPI rows")])),
@@ -265,16 +294,28 @@ def pipeline():
               prometheus("max(satisflow_kafka_paused)", "paused"), bounds=ANY),
         panel("timeseries", "Restatements", "KPI rows written again because of late events, corrections or retractions.", "short",
               prometheus("sum(increase(satisflow_restatements_total[$__rate_interval]))", "rows")),
+        panel("timeseries", "SQL statements", "By what became of them: `refused` would have changed something, or is not published.",
+              "reqps", prometheus('sum by (outcome) (rate(satisflow_sql_statements_total{listener=~"$listener"}[$__rate_interval]))',
+                                  "{{outcome}}")),
+        panel("timeseries", "Duration of SQL statements", "95 of 100 take no longer, until their last row is read.", "s",
+              prometheus('histogram_quantile(0.95, sum by (le, listener) '
+                         '(increase(satisflow_sql_statement_seconds_bucket{listener=~"$listener"}[15m])))', "{{listener}}"), bounds=[(None, "green"), (60, "red")]),
+        panel("timeseries", "SQL connections", "Open ones, and those refused at the limit within 15 minutes.", "short",
+              prometheus('sum by (listener) (satisflow_sql_connections{listener=~"$listener"})', "{{listener}}"),
+              prometheus('sum(increase(satisflow_sql_connections_refused_total{listener=~"$listener"}[15m]))', "refused"),
+              bounds=[(None, "green"), (64, "red")]),
+        panel("timeseries", "SQL statements that run", "Planned or run now.", "short",
+              prometheus('sum by (listener) (satisflow_sql_statements_running{listener=~"$listener"})', "{{listener}}")),
         panel("timeseries", "Rejects by reason", "By the time they were taken in, 5 minutes a point.", "short",
               lines("select $__timeGroupAlias(ingest_time, '5m'), reason as metric, count(*) as value from rejects "
-                    "where $__timeFilter(ingest_time) group by 1, 2 order by 1")),
+                    f"where {taken} group by 1, 2 order by 1")),
         panel("timeseries", "Duplicates", "Records that repeat an earlier one, by the time they were taken in.", "short",
               lines("select $__timeGroupAlias(ingest_time, '5m'), topic as metric, count(*) as value from duplicates "
-                    "where $__timeFilter(ingest_time) group by 1, 2 order by 1")),
+                    f"where {taken} group by 1, 2 order by 1")),
         panel("table", "Newest rejects", "What was wrong, and where it lies. `satisflow rejects replay` takes in what was corrected.",
               "short",
               sql('select ingest_time, reason, field, message, topic, "partition", "offset", raw_bytes from rejects '
-                  "where $__timeFilter(ingest_time) order by ingest_time desc limit 100"), width=24),
+                  f"where {taken} order by ingest_time desc limit 100"), width=24),
     )
 
 

@@ -1,7 +1,14 @@
--- What DBeaver asks when it connects and opens a schema, in the words that it sends.
--- Client's source (Apache-2.0): dbeaver/dbeaver,
--- plugins/org.jkiss.dbeaver.ext.postgresql/src/org/jkiss/dbeaver/ext/postgresql/model/PostgreSchema.java and those
--- beside it, at commit 89f7317dd38d0f175bb6dde62387ea49dd508375 (DBeaver 25.1.5).
+-- What DBeaver asks when it connects and opens a schema, in the words that it sends (as DBeaver 25.1.5).
+-- Client's source (Apache-2.0): dbeaver/dbeaver at its tag 25.1.5, in
+-- plugins/org.jkiss.dbeaver.ext.postgresql/src/org/jkiss/dbeaver/ext/postgresql/. By number of the statement below:
+--   4, 8      model/PostgreExecutionContext.java (current schema, search path)
+--   5, 9      model/PostgreDatabase.java (SchemaCache, the database)
+--   13, 14    PostgreUtils.java (getQueryForSystemColumnChecking, isMetaObjectExists)
+--   15        model/PostgreDataTypeCache.java
+--   16 to 19  model/PostgreSchema.java (TableCache, sizes, IndexCache, ConstraintCache)
+-- 1 to 3, 6, 7 and 10 to 12 are those of pgjdbc, which it connects with. The files were read in older versions:
+-- PostgreSchema.java at 89f7317dd38d0f175bb6dde62387ea49dd508375 (fewer columns of indexes), PostgreDataTypeCache.java
+-- at 04415598fa80ed49cb955bbfb063ef815cf1cd6c (one schema's types); of the tag itself they were not.
 -- The text is that of the tests of datafusion-postgres 0.19.0 (Apache-2.0).
 ----
 SET extra_float_digits = 3

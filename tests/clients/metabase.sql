@@ -1,6 +1,10 @@
--- What Metabase asks when it connects and syncs, in the words that it sends.
--- Client's source: metabase/metabase, src/metabase/driver/postgres.clj at commit
--- 370249b52907c64fb32de3739c1b2136abd9e960, which builds them (Metabase 0.55.1).
+-- What Metabase asks when it connects and syncs, in the words that it sends (as Metabase 0.55.1).
+-- Client's source: metabase/metabase at its tag v0.55.1. By number of the statement below:
+--   6  src/metabase/driver/postgres.clj (sql-jdbc.sync/current-user-table-privileges)
+--   7  src/metabase/driver/postgres.clj (get-tables-sql)
+-- The others are those of connecting: of pgjdbc (5: DatabaseMetaData), and settings through it. postgres.clj was read
+-- at 370249b52907c64fb32de3739c1b2136abd9e960, an older version, which asks for privileges by has_table_privilege
+-- alone; of the tag itself it was not.
 -- The text is that of the tests of datafusion-postgres 0.19.0 (Apache-2.0).
 ----
 SET extra_float_digits = 2

@@ -28,7 +28,7 @@ pub fn verifier(place: &Place) -> String {
 }
 
 /// A service with two users and TLS, on every address of the machine.
-fn serve() -> (Place, Running) {
+pub fn serve() -> (Place, Running) {
     let place = offline("time: data");
     make_key(place.path()).unwrap();
     std::fs::write(place.path().join("bob"), verifier(&place) + "\n").unwrap();
@@ -37,8 +37,9 @@ fn serve() -> (Place, Running) {
     std::fs::write(place.path().join("token"), token).unwrap();
     let users = format!(
         "users:\n  ann: {{ password: '{}', raw_data: true, tokens: ['{hash}'] }}\n  bob: {{ password: {{ file: bob }} }}\n\
-         tls: {{ certificate: {CERTIFICATE}, key: {KEY} }}\n",
-        verifier(&place)
+         tls: {{ certificate: {CERTIFICATE}, key: {KEY} }}\nflight: {{ listen: '0.0.0.0:{}' }}\n",
+        verifier(&place),
+        place.flight
     );
     let path = place.path().join("satisflow.yaml");
     let text = std::fs::read_to_string(&path).unwrap() + &users;
@@ -95,7 +96,7 @@ fn refuses_wrong_passwords_and_unknown_users_alike(place: &Place) {
 }
 
 /// The address that this machine has in a network.
-fn own_address() -> IpAddr {
+pub fn own_address() -> IpAddr {
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
     socket.connect("192.0.2.99:9").unwrap();
     socket.local_addr().unwrap().ip()
@@ -158,6 +159,11 @@ fn wants_the_password_over_http_too(place: &Place) {
     let query = "select max(text) as t from events";
     assert_eq!(send(Some(("ann", PASSWORD)), query), (200, false, r#"[{"t":"call me: 555-0100"}]"#.to_owned()));
     assert_eq!(send(Some(("bob", PASSWORD)), query), (200, false, r#"[{"t":null}]"#.to_owned()));
+    // Definitions and counts are open to this machine.
+    for open in ["/metrics", "/api/catalog", "/api/pipeline", "/api/changes"] {
+        let answer = reqwest::blocking::get(format!("http://127.0.0.1:{}{open}", place.http)).unwrap();
+        assert_eq!(answer.status(), 200, "{open}");
+    }
     for login in [None, Some(("ann", "wrong")), Some(("eve", PASSWORD))] {
         let (status, wanted, body) = send(login, query);
         assert!((status, wanted) == (401, true) && !body.contains("555"), "{login:?}: {body}");

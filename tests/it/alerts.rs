@@ -26,14 +26,14 @@ metrics:
 ";
 
 /// What `promtool` says of a file.
-fn promtool(place: &Place, arguments: &[&str]) -> String {
+pub fn promtool(place: &Place, arguments: &[&str]) -> String {
     let done = Command::new("promtool").args(arguments).current_dir(place.path()).output().unwrap();
     let text = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     assert!(done.status.success(), "{arguments:?}: {text}");
     text
 }
 
-fn rules(place: &Place, more: &[&str]) -> String {
+pub fn rules(place: &Place, more: &[&str]) -> String {
     place.program.succeed(&[&["rules", "--catalog", "catalog.yaml"], more].concat()).unwrap()
 }
 
@@ -85,7 +85,7 @@ pub fn start(place: &Place, program: &str, arguments: &[String]) -> Process {
 }
 
 /// A webhook, and what it is told.
-fn webhook() -> (u16, Receiver<Value>) {
+pub fn webhook() -> (u16, Receiver<Value>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let (sender, receiver) = channel();
@@ -112,7 +112,7 @@ fn webhook() -> (u16, Receiver<Value>) {
 }
 
 /// Prometheus, which looks at the service each second, and Alertmanager, which tells the webhook of pages.
-fn watch(place: &Place, webhook: u16) -> (u16, [Process; 2]) {
+pub fn watch(place: &Place, webhook: u16) -> (u16, [Process; 2]) {
     let (prometheus, alertmanager) = (free_port().unwrap(), free_port().unwrap());
     let scraped = format!(
         "global: {{ scrape_interval: 1s, evaluation_interval: 1s }}\nrule_files: [rules.yml]\n\
@@ -175,7 +175,7 @@ pub fn asked(prometheus: u16, query: &str) -> Option<f64> {
 }
 
 /// Waits until the rules have been evaluated so many times more.
-fn evaluations(prometheus: u16, more: f64) {
+pub fn evaluations(prometheus: u16, more: f64) {
     let done = || value_of(&scrape(prometheus)?, "prometheus_rule_group_iterations_total");
     let before = wait_for("Prometheus answers", LIMIT, done).unwrap();
     wait_for("the rules are evaluated", LIMIT, || done().filter(|now| *now >= before + more)).unwrap();

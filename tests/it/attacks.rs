@@ -10,7 +10,7 @@ use crate::place::{LIMIT, Place};
 use crate::sql::{psql_at, serve};
 
 /// Kinds of attacks, a row of docs/security.md each.
-const STATEMENTS: &[(&str, &[&str])] = &[
+pub const STATEMENTS: &[(&str, &[&str])] = &[
     (
         "INSERT, UPDATE, DELETE, MERGE, TRUNCATE",
         &[
@@ -221,16 +221,19 @@ fn check_http(place: &Place, statement: &str) {
     assert!((400..500).contains(&answer.status().as_u16()), "{statement}: {answer:?}");
 }
 
-/// Long, deep, and without end.
-fn what_is_too_much(place: &Place) {
+pub fn too_much() -> [String; 8] {
     let deep = |open: &str, close: &str| format!("select {}1{}", open.repeat(1000), close.repeat(1000));
     let nested = format!("{}select 1{}", "select * from (".repeat(1000), ") as x".repeat(1000));
     let long = format!("select '{}'", "x".repeat(10 << 20));
     let wide = format!("select {}", vec!["1"; 20_000].join(","));
     let union = vec!["select 1"; 3000].join(" union all ");
-    let all = [long, deep("(", ")"), deep("-", ""), deep("not ", ""), deep("abs(", ")"), nested, wide, union];
+    [long, deep("(", ")"), deep("-", ""), deep("not ", ""), deep("abs(", ")"), nested, wide, union]
+}
+
+/// Long, deep, and without end.
+fn what_is_too_much(place: &Place) {
     let file = place.path().join("attacks.json");
-    for statement in all {
+    for statement in too_much() {
         // Answered or refused: what counts is that the service lives.
         std::fs::write(&file, serde_json::to_string(&[&statement]).unwrap()).unwrap();
         let text = place.psycopg(TRIES, &[file.to_str().unwrap()]);

@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
-use satisflow_testkit::{Finished, wait_for};
+use satisflow_testkit::{Finished, repository, wait_for};
 
-use crate::place::{LIMIT, Place, brokers, scrape, value_of};
+use crate::place::{LIMIT, Place, brokers, offline, scrape, value_of};
 
 /// Few series, so that an audit plans few statements.
 const CATALOG: &str = "version: 1
@@ -20,11 +20,21 @@ defaults: { grouping_sets: [[], [department]], n_min: 1 }
 metrics:
   csat: { mean: satisfaction }
   complaints: { count: complaints }
+  csat_place: { rank: { of: csat } }
 ";
 
 pub fn place(topic: &str, brokers: &str, more: &str) -> Place {
     let place = Place::with(topic, brokers, &format!("catalog: catalog.yaml\n{more}"));
     std::fs::write(place.path().join("catalog.yaml"), CATALOG).unwrap();
+    place
+}
+
+/// Six days of events, taken in from a file.
+fn replayed(seed: &str) -> Place {
+    let place = place("feedback", "127.0.0.1:1", "time: data");
+    let events = place.program.run(&["generate", "--events", "600", "--days", "6", "--seed", seed]).unwrap().out;
+    std::fs::write(place.path().join("events.jsonl"), events).unwrap();
+    place.program.succeed(&["replay", "events.jsonl"]).unwrap();
     place
 }
 
@@ -76,10 +86,7 @@ fn an_event(place: &Place) -> String {
 
 #[test]
 fn an_audit_of_a_range_compares_the_windows_that_end_in_it() {
-    let place = place("feedback", "127.0.0.1:1", "time: data");
-    let events = place.program.run(&["generate", "--events", "600", "--days", "6", "--seed", "5"]).unwrap().out;
-    std::fs::write(place.path().join("events.jsonl"), events).unwrap();
-    place.program.succeed(&["replay", "events.jsonl"]).unwrap();
+    let place = replayed("5");
     let end = "select max(window_end) from kpi_current where window_name = 'day' and grouping_set = '' \
                and window_end < (select max(window_end) from kpi_current where window_name = '1h') - interval '2 days'";
     let middle = text(&place, end);
@@ -110,6 +117,29 @@ fn an_audit_of_a_range_compares_the_windows_that_end_in_it() {
     assert_eq!((found.code, counts(&found)), (1, (after, 1)), "{}", found.out);
     let row: Vec<&str> = found.out.lines().nth(3).unwrap().split('|').map(str::trim).collect();
     assert_eq!([row[1], row[2], row[3], row[4], row[6]], ["csat", "day", "", "total", "sum_w"], "{}", found.out);
+}
+
+/// A rank of one group that is not what the events of all groups make it.
+#[test]
+fn a_changed_rank_is_found() {
+    let place = replayed("6");
+    let of_rank = |arguments: &[&str]| audit(&place, &[&["--kpi", "csat_place"], arguments].concat());
+    let (rows, differences) = counts(&of_rank(&[]));
+    assert!(rows > 100 && differences == 0, "{rows} rows, {differences}");
+    let row = "kpi = 'csat_place' and window_name = 'day' and revision = 1";
+    let current = format!(
+        "select window_end || '|' || department from kpi_current where {row} and value is not null order by 1 limit 1"
+    );
+    let found = text(&place, &current);
+    let (end, department) = found.split_once('|').unwrap();
+    let this = format!("{row} and window_end = '{end}' and department = '{department}'");
+    doctor(&place, "kpis", "value=value + 1", &this);
+    let found = of_rank(&[]);
+    assert_eq!((found.code, counts(&found)), (1, (rows, 1)), "{}", found.out);
+    assert!(found.out.contains("value"), "{}", found.out);
+    doctor(&place, "kpis", "n=n + 1", &this);
+    assert_eq!(counts(&of_rank(&[])).1, 1, "of one row one difference");
+    assert!(of_rank(&[]).out.contains("| n "), "{}", of_rank(&[]).out);
 }
 
 /// What the service says of its own audit: last run, rows, differences.
@@ -160,4 +190,25 @@ fn a_changed_event_is_found_by_the_command_and_by_the_service() {
         let id = an_event(place);
         doctor(place, "records", "weight=weight + 1", &format!("outcome = 'accepted' and event_id = '{id}'"));
     });
+}
+
+/// Values that their rows' sums do not tell: strata, raked cells and age are weighed anew.
+#[test]
+fn the_last_digit_of_a_weighted_mean_is_found() {
+    let pack = repository().join("catalogs/representative");
+    let place = offline(&format!("time: data\ncatalog: '{}'", pack.join("catalog.yaml").display()));
+    place.program.succeed(&["replay", pack.join("events.jsonl").to_str().unwrap()]).unwrap();
+    for kpi in ["customer_score", "raked_score", "recent_customer_score"] {
+        let sound = audit(&place, &["--kpi", kpi]);
+        assert!(sound.code == 0 && counts(&sound).0 > 20 && counts(&sound).1 == 0, "{}{}", sound.out, sound.err);
+        let row = format!("kpi = '{kpi}' and grouping_set = '' and value is not null");
+        let query = format!("select max(window_end) from kpis where {row}");
+        let end =
+            place.program.succeed(&["--log", "error", "sql", "--lake", "lake", "--format", "csv", &query]).unwrap();
+        let end = end.lines().nth(1).unwrap();
+        let digit = "value=value + cast('0.000000000001' as decimal(38,12))";
+        doctor(&place, "kpis", digit, &format!("{row} and window_end = '{end}'"));
+        let found = audit(&place, &["--kpi", kpi]);
+        assert!(found.code == 1 && counts(&found).1 == 1 && found.out.contains("value"), "{}{}", found.out, found.err);
+    }
 }

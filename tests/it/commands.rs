@@ -1,9 +1,9 @@
-//! Commands without a broker.
+//! Commands, most of them without a broker.
 
 use expect_test::{Expect, expect};
-use satisflow_testkit::wait_for;
+use satisflow_testkit::{Admin, wait_for};
 
-use crate::place::{LIMIT, Place, offline};
+use crate::place::{LIMIT, Place, brokers, offline};
 
 fn check(place: &Place, arguments: &[&str], expected: Expect) {
     let done = place.program.run(arguments).unwrap();
@@ -265,6 +265,41 @@ fn the_demo_ends_by_itself() {
         place.program.run(&["demo", "--for", "10s", "--sql-listen", &ports[0], "--http-listen", &ports[1]]).unwrap();
     assert_eq!(done.code, 0, "{}", done.err);
     assert!(done.out.contains("csat") && done.out.contains("psql -h"), "{}", done.out);
+}
+
+/// Each start has a broker of its own, whose offsets begin at 0.
+#[test]
+fn the_demo_goes_on_with_its_lake() {
+    let place = offline("");
+    let ports = [place.sql, place.http].map(|port| format!("127.0.0.1:{port}"));
+    let arguments = ["demo", "--for", "6s", "--lake", "kept", "--sql-listen", &ports[0], "--http-listen", &ports[1]]
+        .map(str::to_owned);
+    let sql =
+        |query: &str| place.program.succeed(&["--log", "error", "sql", "--lake", "kept", "--format", "csv", query]);
+    let mut events = Vec::new();
+    for _ in 0..2 {
+        let done = place.program.run(&arguments.each_ref().map(String::as_str)).unwrap();
+        assert_eq!(done.code, 0, "{}", done.err);
+        events
+            .push(sql("select count(*) from events_distinct").unwrap().lines().nth(1).unwrap().parse::<u32>().unwrap());
+    }
+    assert!(events[0] > 200 && events[1] > events[0] + 200, "{events:?}");
+    assert_eq!(sql("select count(distinct topic) from events").unwrap().lines().nth(1), Some("2"));
+}
+
+#[test]
+fn a_topic_of_fewer_partitions_is_told_with_the_way_out() {
+    Admin::new(&brokers()).unwrap().create_topic("narrow", 2, &[]).unwrap();
+    let place = offline("");
+    let to = |partitions: &str| {
+        let to =
+            ["generate", "--events", "20", "--brokers", &brokers(), "--topic", "narrow", "--partitions", partitions];
+        place.program.run(&to).unwrap()
+    };
+    let done = to("4");
+    let told = "topic `narrow` is there already and has 2 partitions, and `--partitions` is 4: say `--partitions 2`";
+    assert!(done.code == 1 && done.err.contains(told), "{}", done.err);
+    assert_eq!(to("2").code, 0);
 }
 
 #[test]

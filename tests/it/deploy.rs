@@ -4,10 +4,11 @@ use std::path::Path;
 use std::process::Command;
 
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
-use satisflow_testkit::{repository, wait_for};
+use satisflow_testkit::{free_port, repository, wait_for};
 use serde_json::Value;
 
-use crate::access::verifier;
+use crate::access::{own_address, verifier};
+use crate::alerts::{asked, start};
 use crate::place::{LIMIT, Place, offline};
 
 fn as_json(node: &Yaml) -> Value {
@@ -114,27 +115,89 @@ fn run_of(place: &Place, service: &str, other: &[(&str, &str)]) -> String {
     let compose = yaml(COMPOSE).remove(0);
     // Compose takes `$$` for `$`.
     let mut command = compose["services"][service]["entrypoint"][2].as_str().unwrap().replace("$$", "$");
+    let shell = compose["services"][service]["entrypoint"][1].as_str().unwrap().to_owned();
     for (theirs, here) in other {
         assert!(command.contains(theirs), "{theirs}: {command}");
         command = command.replace(theirs, here);
     }
     let path = format!("{}:{}", place.program.binary().parent().unwrap().display(), std::env::var("PATH").unwrap());
-    let done = Command::new("sh").args(["-c", &command]).env("PATH", path).output().unwrap();
+    let done = Command::new("sh").args([&shell, &command]).env("PATH", path).output().unwrap();
     assert!(done.status.success(), "{command}: {}", String::from_utf8_lossy(&done.stderr));
     String::from_utf8(done.stdout).unwrap()
 }
 
-#[test]
-fn the_configuration_of_compose_is_in_order_and_gives_rules_and_a_sample() {
+/// A folder with the configuration of compose, and its secrets.
+fn compose() -> Place {
     let place = offline("");
     copy_to(&place, "docker/satisflow.yaml");
     copy_to(&place, "docker/catalog.yaml");
+    std::fs::create_dir(place.path().join("secrets")).unwrap();
+    make_secrets(&place);
+    place
+}
+
+fn make_secrets(place: &Place) {
+    run_of(place, "secrets", &[("/etc/satisflow", place.path().to_str().unwrap())]);
+}
+
+#[test]
+fn the_secrets_of_compose_are_made_once_and_let_in_those_whom_they_are_for() {
+    let place = compose();
+    let secret = |name: &str| std::fs::read_to_string(place.path().join("secrets").join(name)).unwrap();
+    let before = secret("admin.hash");
+    make_secrets(&place);
+    assert_eq!(secret("admin.hash"), before, "they are kept");
+    move_here(&place);
+    let mut running = place.program.start("run", &["run"]).unwrap();
+    let check = yaml(COMPOSE).remove(0)["services"]["satisflow"]["healthcheck"]["test"].clone();
+    let here = check[3].as_str().unwrap().replace("8443", &place.http.to_string());
+    let is_healthy = || Command::new("bash").args(["-c", &here]).status().unwrap().success().then_some(());
+    wait_for("the container is healthy", LIMIT, is_healthy).unwrap();
+    for user in ["admin", "grafana"] {
+        let target = format!(
+            "host=localhost port={} dbname=satisflow user={user} sslmode=verify-full sslrootcert=secrets/tls.crt",
+            place.sql
+        );
+        let mut psql = Command::new("psql");
+        psql.current_dir(place.path()).env("PGPASSWORD", secret(&format!("{user}.password")).trim());
+        let done = psql.args(["-wAtc", "select 1", &target]).output().unwrap();
+        assert!(done.stdout == b"1\n", "{user}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+    scrapes_with_its_token(&place);
+    running.signal("TERM").unwrap();
+    assert_eq!(running.wait(LIMIT).unwrap(), 0, "{}", running.log());
+}
+
+/// The shipped Prometheus, but for where it finds what.
+fn scrapes_with_its_token(place: &Place) {
+    let port = free_port().unwrap();
+    let mut ours = std::fs::read_to_string(repository().join("docker/prometheus/prometheus.yml")).unwrap();
+    for (theirs, here) in [
+        ("scrape_interval: 5s", "scrape_interval: 1s"),
+        ("/etc/prometheus/rules/rules.yml", "rules.yml"),
+        ("/etc/prometheus/secrets/", "secrets/"),
+        ("satisflow:8443", &format!("localhost:{}", place.http)),
+    ] {
+        assert!(ours.contains(theirs), "{theirs}");
+        ours = ours.replace(theirs, here);
+    }
+    std::fs::write(place.path().join("prometheus.yml"), ours).unwrap();
+    let listen = format!("--web.listen-address=127.0.0.1:{port}");
+    let arguments = ["--config.file=prometheus.yml", "--storage.tsdb.path=tsdb", &listen].map(str::to_owned);
+    let _prometheus = start(place, "prometheus", &arguments);
+    let is_up = || asked(port, "up{job=\"satisflow\"}").filter(|up| *up > 0.5);
+    wait_for("Prometheus has scraped", LIMIT, is_up).unwrap();
+}
+
+#[test]
+fn the_configuration_of_compose_is_in_order_and_gives_rules_and_a_sample() {
+    let place = compose();
     place.program.succeed(&["check", "--config", "satisflow.yaml"]).unwrap();
     let folder = place.path().to_str().unwrap();
     // As the services `rules` and `sample` of compose do it, but into this folder, and a hundredth of it.
     let into_folder = [("/etc/satisflow/rules/", &format!("{folder}/")), ("/etc/satisflow", &folder.to_owned())];
     run_of(&place, "rules", &into_folder.map(|(theirs, here)| (theirs, here.as_str())));
-    let few = [("--brokers 127.0.0.1:9092 --topic feedback ", ""), ("100000 --rate 200", "1000 --clean")];
+    let few = [("--brokers kafka:9092 --topic feedback ", ""), ("100000 --rate 200", "1000 --clean")];
     let events = run_of(&place, "sample", &few);
     std::fs::write(place.path().join("events.jsonl"), events).unwrap();
     let here = std::fs::read_to_string(place.path().join("satisflow.yaml")).unwrap().replace("/var/lib/satisflow/", "");
@@ -161,8 +224,8 @@ fn the_configuration_of_compose_is_in_order_and_gives_rules_and_a_sample() {
     }
 }
 
-#[test]
-fn the_configuration_of_kubernetes_is_in_order_with_its_secrets() {
+/// A folder with the configuration of Kubernetes, and its secrets.
+fn kubernetes() -> Place {
     let place = offline("");
     satisflow_testkit::make_key(place.path()).unwrap();
     std::fs::write(place.path().join("grafana"), verifier(&place) + "\n").unwrap();
@@ -173,9 +236,16 @@ fn the_configuration_of_kubernetes_is_in_order_with_its_secrets() {
         .replace("/run/secrets/satisflow/tls/tls.crt", &format!("{folder}/{}", satisflow_testkit::CERTIFICATE))
         .replace("/run/secrets/satisflow/tls/tls.key", &format!("{folder}/{}", satisflow_testkit::KEY))
         .replace("/run/secrets/satisflow/users/grafana", &format!("{folder}/grafana"));
-    std::fs::write(place.path().join("satisflow.yaml"), &here).unwrap();
+    std::fs::write(place.path().join("satisflow.yaml"), here).unwrap();
+    place
+}
+
+#[test]
+fn the_configuration_of_kubernetes_is_in_order_with_its_secrets() {
+    let place = kubernetes();
     place.program.succeed(&["check", "--config", "satisflow.yaml"]).unwrap();
     // And it would not be without them.
+    let here = std::fs::read_to_string(place.path().join("satisflow.yaml")).unwrap();
     let (before, rest) = here.split_once("users:").unwrap();
     let open = format!("{before}{}", &rest[rest.find("sql:").unwrap()..]);
     std::fs::write(place.path().join("satisflow.yaml"), open).unwrap();
@@ -224,20 +294,58 @@ fn probes_ask_paths_that_the_service_answers() {
     assert!(!healthy(), "nothing runs yet");
     let mut running = place.program.start("run", &["run"]).unwrap();
     wait_for("the image's check", LIMIT, || healthy().then_some(())).unwrap();
-    let (mut probes, documents) = (Vec::new(), yaml(KUBERNETES));
-    documents.iter().for_each(|document| all(document, "httpGet", &mut probes));
-    assert_eq!(probes.len(), 3);
-    let map = of_kind("ConfigMap");
-    let proxy = map["data"]["nginx.conf"].as_str().unwrap();
-    for path in probes.iter().map(|probe| probe["path"].as_str().unwrap()).chain(["/metrics"]) {
-        assert!(proxy.contains(&format!("location = {path} {{ proxy_pass http://127.0.0.1:8080; }}")), "{path}");
-        // Ready or not, it is a path: 404 would be none.
-        let status =
-            reqwest::blocking::get(format!("http://127.0.0.1:{}{path}", place.http)).unwrap().status().as_u16();
-        assert!([200, 503].contains(&status), "{path}: {status}");
-    }
     running.signal("TERM").unwrap();
     assert_eq!(running.wait(LIMIT).unwrap(), 0, "{}", running.log());
+}
+
+/// The configuration of a container, for this place: there is no broker, and ports are others.
+fn move_here(place: &Place) {
+    let path = place.path().join("satisflow.yaml");
+    let there = std::fs::read_to_string(&path).unwrap();
+    let here = there
+        .replace("/var/lib/satisflow/lake", "lake")
+        .replace("kafka:9092", "127.0.0.1:1")
+        .replace(":5433", &format!(":{}", place.sql))
+        .replace(":8443", &format!(":{}", place.http));
+    std::fs::write(path, here).unwrap();
+}
+
+/// As the kubelet asks: by address, by TLS, whoever has signed it, and without a login. And as Prometheus does.
+#[test]
+fn kubernetes_probes_what_its_configuration_serves() {
+    let place = kubernetes();
+    move_here(&place);
+    let mut running = place.program.start("run", &["run"]).unwrap();
+    let status = |path: &str| {
+        let mut command = Command::new("curl");
+        command.args(["-sk", "--max-time", "10", "-o", "/dev/null", "-w", "%{http_code}"]);
+        let url = format!("https://{}:{}{path}", own_address(), place.http);
+        String::from_utf8(command.arg(url).output().unwrap().stdout).unwrap()
+    };
+    wait_for("the pod is healthy", LIMIT, || (status("/healthz") == "200").then_some(())).unwrap();
+    let set = of_kind("StatefulSet");
+    let mut probes = Vec::new();
+    all(&set, "httpGet", &mut probes);
+    assert_eq!(probes.len(), 3);
+    let ports = ports_of(&set);
+    for probe in probes {
+        assert!(probe["scheme"] == "HTTPS" && ports["https"] == 8443 && probe["port"] == "https", "{probe}");
+        // Ready or not, it is a path: 404 would be none.
+        let status = status(probe["path"].as_str().unwrap());
+        assert!(["200", "503"].contains(&status.as_str()), "{probe}: {status}");
+    }
+    let annotations = &set["spec"]["template"]["metadata"]["annotations"];
+    assert!(annotations["prometheus.io/scheme"] == "https" && annotations["prometheus.io/port"] == "8443");
+    assert_eq!([status("/metrics"), status("/api/catalog"), status("/api/session")], ["200", "401", "401"]);
+    running.signal("TERM").unwrap();
+    assert_eq!(running.wait(LIMIT).unwrap(), 0, "{}", running.log());
+}
+
+/// Ports of the containers by their names.
+fn ports_of(set: &Value) -> Value {
+    let ports = set.pointer("/spec/template/spec/containers/0/ports").unwrap().as_array().unwrap();
+    let named = |port: &Value| (port["name"].as_str().unwrap().to_owned(), port["containerPort"].clone());
+    Value::Object(ports.iter().map(named).collect())
 }
 
 #[test]

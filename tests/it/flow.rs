@@ -3,6 +3,7 @@
 use satisflow_testkit::wait_for;
 
 use crate::place::{LIMIT, Place, brokers, publishes, scrape, value_of};
+use crate::sql::psql_at;
 
 #[test]
 fn a_stream_with_every_trouble_and_a_stop_in_the_middle_equals_the_oracle() {
@@ -166,20 +167,7 @@ fn the_running_service_answers_sql_and_prometheus() {
         .unwrap();
     let accepted = place.truth()["accepted"];
     assert_eq!(answer, format!("[{{\"n\":{accepted}}}]"));
-    let psql = std::process::Command::new("psql")
-        .args([
-            "-h",
-            "127.0.0.1",
-            "-p",
-            &place.sql.to_string(),
-            "-d",
-            "satisflow",
-            "-Atc",
-            "select count(*) from events",
-        ])
-        .output()
-        .unwrap();
-    assert_eq!(String::from_utf8_lossy(&psql.stdout).trim(), accepted.to_string(), "{psql:?}");
+    assert_eq!(psql_at(place.sql, "select count(*) from events"), (true, accepted.to_string()));
     running.signal("TERM").unwrap();
     assert_eq!(running.wait(LIMIT).unwrap(), 0, "{}", running.log());
 }

@@ -48,6 +48,7 @@ fn every_panel_says_what_it_shows_and_draws_the_bounds_of_the_catalog() {
     let all = dashboards();
     assert_eq!(all.len(), 6);
     for dashboard in &all {
+        assert!(!list(dashboard, "/templating/list").is_empty(), "what is shown can be chosen: {}", dashboard["uid"]);
         assert!(dashboard["schemaVersion"].as_u64().unwrap() >= 39);
         assert_eq!((text(dashboard, "/time/from"), text(dashboard, "/time/to")), ("now-24h", "now"));
         for panel in list(dashboard, "/panels") {
@@ -156,7 +157,10 @@ fn watch(place: &Place) -> (u16, Process) {
         ("scrape_interval: 5s", "scrape_interval: 1s"),
         ("evaluation_interval: 15s", "evaluation_interval: 1s"),
         ("/etc/prometheus/rules/", ""),
-        ("127.0.0.1:8080", &format!("127.0.0.1:{}", place.http)),
+        // How the shipped one comes in is tried with the rest of compose: `deploy.rs`.
+        ("    scheme: https\n    tls_config: { ca_file: /etc/prometheus/secrets/tls.crt }\n", ""),
+        ("    authorization: { credentials_file: /etc/prometheus/secrets/metrics.token }\n", ""),
+        ("satisflow:8443", &format!("127.0.0.1:{}", place.http)),
         ("127.0.0.1:9090", &format!("127.0.0.1:{port}")),
     ] {
         assert!(ours.contains(theirs), "{theirs}");
@@ -181,8 +185,12 @@ fn rare_events(now: Timestamp) -> Vec<String> {
         json!({"kind": "complaint_opened", "event_time": at(600), "case_id": "c1", "department": "Sales"}),
         json!({"kind": "complaint_resolved", "event_time": at(300), "case_id": "c1", "department": "Sales"}),
     ];
-    let bad = json!({"kind": "rating", "event_time": at(20), "score": 1, "scale": "1-5", "department": "Toys"});
-    events.extend(std::iter::repeat_n(bad, 40));
+    // Beyond its bound at one end of a window, and still at the next.
+    for minutes in [20, 12] {
+        let bad =
+            json!({"kind": "rating", "event_time": at(minutes), "score": 1, "scale": "1-5", "department": "Toys"});
+        events.extend(std::iter::repeat_n(bad, 40));
+    }
     let numbered = events.into_iter().enumerate().map(|(number, mut event)| {
         event["event_id"] = format!("rare-{number}").into();
         event.to_string()
@@ -190,9 +198,22 @@ fn rare_events(now: Timestamp) -> Vec<String> {
     numbered.collect()
 }
 
+/// Values of `label_values(METRIC, LABEL)`, as Grafana asks Prometheus for them.
+fn label_values(prometheus: u16, query: &str) -> Vec<String> {
+    let arguments = query.strip_prefix("label_values(").and_then(|rest| rest.strip_suffix(')')).unwrap();
+    let (metric, label) = arguments.split_once(", ").unwrap();
+    let url = format!("http://127.0.0.1:{prometheus}/api/v1/label/{label}/values");
+    let answer = reqwest::blocking::Client::new().get(url).query(&[("match[]", metric)]).send().unwrap();
+    let answer: Value = answer.json().unwrap();
+    list(&answer, "/data").iter().map(|value| value.as_str().unwrap().to_owned()).collect()
+}
+
 /// What a variable stands for: all answers of its query, or its own value, which has to be one of them.
-fn values_of(place: &Place, variable: &Value) -> Vec<String> {
-    let answers = complete_rows(place, text(variable, "/query")).unwrap();
+fn values_of(place: &Place, prometheus: u16, variable: &Value) -> Vec<String> {
+    let answers = match text(variable, "/datasource/type") {
+        "prometheus" => label_values(prometheus, text(variable, "/query/query")),
+        _ => complete_rows(place, text(variable, "/query")).unwrap(),
+    };
     assert!(!answers.is_empty(), "{variable}");
     let Some(value) = variable["current"]["value"].as_str() else { return answers };
     assert!(answers.iter().any(|answer| answer == value), "{value} of {answers:?}");
@@ -240,11 +261,14 @@ fn every_query_of_every_dashboard_finds_something() {
     let seen = || asked(prometheus, "satisflow_kpi_value{window=\"1h\", state=\"final\"}");
     wait_for("Prometheus has seen it", LIMIT, seen).unwrap();
     Writer::new(&brokers(), TOPIC).unwrap().write(0, &rare_events(Timestamp::now())).unwrap();
+    // Variables are filled once, as when a dashboard is opened.
+    let is_there = || complete_rows(&place, "select 1 from kpi_current where department = 'Toys'").ok();
+    wait_for("the new department", LIMIT, || is_there().filter(|rows| !rows.is_empty())).unwrap();
     let (mut queries, mut panels) = (0, 0);
     for dashboard in dashboards() {
         let templates = list(&dashboard, "/templating/list");
         let variables: BTreeMap<_, _> =
-            templates.iter().map(|one| (text(one, "/name").to_owned(), values_of(&place, one))).collect();
+            templates.iter().map(|one| (text(one, "/name").to_owned(), values_of(&place, prometheus, one))).collect();
         for panel in list(&dashboard, "/panels") {
             panels += 1;
             for target in list(panel, "/targets") {

@@ -7,6 +7,8 @@ use satisflow_testkit::repository;
 
 use crate::place::offline;
 
+mod mixed;
+
 /// Folders of the packs.
 pub(crate) fn packs() -> Vec<PathBuf> {
     let folders = std::fs::read_dir(repository().join("catalogs")).unwrap();
@@ -23,7 +25,7 @@ fn golden(pack: &Path) -> String {
 #[test]
 fn every_pack_gives_the_numbers_of_its_independent_program() {
     let packs = packs();
-    assert!(packs.len() >= 23);
+    assert!(packs.len() >= 36);
     for pack in &packs {
         let committed = std::fs::read_to_string(pack.join("golden.csv")).unwrap();
         assert!(committed == golden(pack), "{}: golden.csv is not what golden.py gives", pack.display());
@@ -57,8 +59,26 @@ fn the_worked_examples_stand_in_the_golden_numbers() {
         ),
         (
             "seller-ratings",
+            "seller_rating,six_months,\"rating_dimension,seller\",service,Nineteen,2026-07-31T16:00:00Z,4.800000000000,20",
+        ),
+        (
+            "seller-ratings",
+            "seller_rating,six_months,\"rating_dimension,seller\",service,Nineteen,2026-08-31T16:00:00Z,2.000000000000,1",
+        ),
+        ("representative", "respondent_score,month,department,,Fixture,2026-06-30T16:00:00Z,72.000000000000,100"),
+        ("representative", "raked_score,month,department,,Fixture,2026-06-30T16:00:00Z,67.000000000000,100"),
+        ("representative", "recent_score,28d,department,,Fading,2026-08-18T00:00:00Z,28.571428571429,3"),
+        (
+            "seller-ratings",
             "uncapped_rating,month,\"rating_dimension,seller\",service,Cap,2026-06-30T16:00:00Z,2.000000000000,7",
         ),
+        ("failure-index", "points_vital,month,failure_type,,invoice,2026-07-31T16:00:00Z,1.000000000000,1"),
+        ("failure-index", "points_vital,month,failure_type,,damaged,2026-07-31T16:00:00Z,0.000000000000,1"),
+        ("failure-index", "points_up_to,month,failure_type,,invoice,2026-07-31T16:00:00Z,0.855192238591,1"),
+        ("failure-index", "count_vital,month,failure_type,,reopened,2026-07-31T16:00:00Z,1.000000000000,1"),
+        ("failure-index", "count_vital,month,failure_type,,traces,2026-07-31T16:00:00Z,0.000000000000,1"),
+        ("failure-index", "count_up_to,month,failure_type,,reopened,2026-07-31T16:00:00Z,0.831003039514,1"),
+        ("intervention", "rate_change,all,department,North,2026-07-31T00:00:00Z,-0.450000000000,1"),
     ] {
         let golden = std::fs::read_to_string(repository().join("catalogs").join(pack).join("golden.csv")).unwrap();
         assert!(golden.lines().any(|line| line == row), "{pack}: {row}");
@@ -86,6 +106,22 @@ fn categories_are_folded_in_kpis_and_kept_as_they_came_in_events() {
     );
     let folded = "select count(distinct fold_label(category)) from events";
     assert_eq!(column(folded), ["5"], "the same function for clients");
+}
+
+/// Each wave but one misses one thing of its scorecard.
+#[test]
+fn a_wave_that_misses_its_scorecard_is_not_representative() {
+    let pack = repository().join("catalogs/representative");
+    let place = offline(&format!("time: data\ncatalog: '{}'", pack.join("catalog.yaml").display()));
+    place.program.succeed(&["replay", pack.join("events.jsonl").to_str().unwrap()]).unwrap();
+    let query = "select campaign, status, value is null from kpi_current where kpi = 'wave_score' \
+                 and campaign <> '(none)' order by 1";
+    let out = place.program.succeed(&["--log", "error", "sql", "--lake", "lake", "--format", "csv", query]).unwrap();
+    let waves: Vec<&str> = out.lines().skip(1).collect();
+    let missed = ["few", "heavy", "lopsided", "silent"].map(|wave| format!("{wave},not_representative,false"));
+    let expected =
+        [&missed[..], &["solid,insufficient,false".to_owned(), "strangers,not_representative,false".to_owned()]];
+    assert_eq!(waves, expected.concat());
 }
 
 #[test]

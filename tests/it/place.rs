@@ -40,6 +40,13 @@ pub fn publishes(scrape: &str) -> bool {
     value_of(scrape, "satisflow_kpi_complete") == Some(1.0)
 }
 
+/// What a program of Python says that is run with these arguments.
+pub fn python(arguments: &[&str]) -> String {
+    let python = satisflow_testkit::script("python-env.sh").unwrap();
+    let done = Command::new(python).args(arguments).output().unwrap();
+    format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr)).trim().to_owned()
+}
+
 /// A folder of its own for one test.
 pub struct Place {
     pub folder: TempDir,
@@ -48,6 +55,8 @@ pub struct Place {
     pub lake: String,
     pub sql: u16,
     pub http: u16,
+    /// For Flight SQL, which a configuration has to ask for.
+    pub flight: u16,
 }
 
 impl Drop for Place {
@@ -74,8 +83,8 @@ impl Place {
     pub fn with_lake(lake: &str, environment: &[(&str, String)], topic: &str, brokers: &str, more: &str) -> Place {
         let folder = tempfile::tempdir().unwrap();
         let program = Program::new(folder.path()).unwrap().with_environment(environment);
-        let (sql, http) = (free_port().unwrap(), free_port().unwrap());
-        let place = Place { folder, program, lake: lake.to_owned(), sql, http };
+        let (sql, http, flight) = (free_port().unwrap(), free_port().unwrap(), free_port().unwrap());
+        let place = Place { folder, program, lake: lake.to_owned(), sql, http, flight };
         place.configure("satisflow.yaml", topic, brokers, more, place.sql, place.http);
         place
     }
@@ -141,9 +150,11 @@ impl Place {
 
     /// What a program of psycopg says; its arguments are the port, and these.
     pub fn psycopg(&self, program: &str, more: &[&str]) -> String {
-        let python = satisflow_testkit::script("python-env.sh").unwrap();
-        let done = Command::new(python).args(["-c", program, &self.sql.to_string()]).args(more).output().unwrap();
-        format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr)).trim().to_owned()
+        let mut arguments = vec!["-c", program];
+        let port = self.sql.to_string();
+        arguments.push(&port);
+        arguments.extend(more);
+        python(&arguments)
     }
 
     /// A metric of the service, summed over its labels.
@@ -185,10 +196,10 @@ impl Place {
 
     /// Current KPI rows, sorted, without what tells when they were computed.
     pub fn kpis(&self) -> String {
-        let query = "select kpi, window_name, grouping_set, channel, department, product, region, window_end, value, \
-                     numerator, denominator, n, sum_w, sum_wx, sum_w2, sum_w2x, sum_w2x2, n_eff, se, ci_low, ci_high, \
-                     status from kpi_current \
-                     order by 1, 2, 3, 4, 5, 6, 7, 8";
+        let query = "select kpi, window_name, grouping_set, channel, department, product, region, segment, window_end, \
+                     value, numerator, denominator, n, sum_w, sum_wx, sum_w2, sum_w2x, sum_w2x2, n_eff, se, ci_low, \
+                     ci_high, status from kpi_current \
+                     order by 1, 2, 3, 4, 5, 6, 7, 8, 9";
         self.program.succeed(&["--log", "error", "sql", "--lake", &self.lake, "--format", "csv", query]).unwrap()
     }
 

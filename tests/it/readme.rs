@@ -1,35 +1,18 @@
 //! The commands of the READMEs, run as they are written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
 use satisflow_testkit::{free_port, repository, wait_for};
 
+use crate::page;
 use crate::place::{LIMIT, Place, brokers, offline, scrape};
-
-/// The shell's blocks of a page.
-fn blocks(page: &str) -> Vec<String> {
-    let text = std::fs::read_to_string(repository().join(page)).unwrap();
-    let blocks = text.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned());
-    blocks.collect()
-}
-
-/// Runs a block with the program on its path; gives what it printed.
-fn run(place: &Place, script: &str, environment: &[(&str, String)]) -> String {
-    let folder = place.program.binary().parent().unwrap().display().to_string();
-    let path = format!("{folder}:{}", std::env::var("PATH").unwrap());
-    let mut command = Command::new("bash");
-    command.args(["-euo", "pipefail", "-c", script]).current_dir(place.path()).env("PATH", path);
-    let done = command.envs(environment.iter().map(|(name, value)| (name, value))).output().unwrap();
-    let text = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
-    assert!(done.status.success(), "{script}\n{text}");
-    text
-}
+use crate::shell::{renumbered, run, scripts};
 
 #[test]
 fn the_readmes_two_commands_are_targets_and_the_others_run_as_written() {
-    let [make, demo, file] = &blocks("README.md")[..] else { panic!("the README has other blocks now") };
+    let [make, demo, alert, file] = &scripts("README.md")[..] else { panic!("the README has other blocks now") };
     let targets: Vec<&str> = make.lines().filter_map(|line| line.strip_prefix("make ")?.split(' ').next()).collect();
     assert_eq!(targets, ["demo", "test"]);
     let planned = Command::new("make").arg("-n").args(&targets).current_dir(repository()).output().unwrap();
@@ -56,12 +39,14 @@ fn the_readmes_two_commands_are_targets_and_the_others_run_as_written() {
         documented.is_subset(&shown).then_some(())
     })
     .unwrap();
-    let here = demo.replace("-p 5433", &format!("-p {sql}")).replace("127.0.0.1:8080", &http_listen);
-    assert_ne!(here, *demo);
-    let said = run(&place, &here, &[]);
-    for part in ["window_name", "satisflow_kpi_value{", "\"kind\""] {
+    let ports = [("5433", sql), ("8080", http), ("9090", free_port().unwrap())];
+    let ports = BTreeMap::from(ports.map(|(written, port)| (written, port.to_string())));
+    std::os::unix::fs::symlink(repository().join("catalogs"), place.path().join("catalogs")).unwrap();
+    let said = run(&place, &renumbered(&format!("{demo}\n{alert}"), &ports), &[]);
+    for part in ["window_name", "satisflow_kpi_value{", "\"kind\"", " csat | ", "ALERTS{"] {
         assert!(said.contains(part), "{part}: {said}");
     }
+    page::alerts::are_seen_at(http);
     running.signal("INT").unwrap();
     assert_eq!(running.wait(LIMIT).unwrap(), 0, "{}", running.log());
 }
@@ -86,7 +71,7 @@ fn copy(from: &Path, place: &Place) {
 
 #[test]
 fn the_drug_reviews_readme_runs_as_written_from_a_file_and_through_kafka() {
-    let [file, kafka, check] = &blocks("examples/drug-reviews/README.md")[..] else { panic!("other blocks now") };
+    let [file, kafka, check] = &scripts("examples/drug-reviews/README.md")[..] else { panic!("other blocks now") };
     let example = repository().join("examples/drug-reviews");
     let place = offline("");
     copy(&example, &place);

@@ -23,7 +23,9 @@ ROLLING = {
     "180d": (180 * DAY, DAY),
 }
 CALENDAR = ["day", "week", "month", "quarter", "half_year", "year"]
-SETS = [(), ("department",), ("channel", "department"), ("region",)]
+SETS = [(), ("department",), ("channel", "department"), ("region",), ("product",), ("segment",)]
+# Sets of satisfaction alone.
+OF_CSAT = [("product",), ("segment",)]
 SCALES = {"1-5": (1, 5), "1-7": (1, 7), "1-10": (1, 10), "0-10": (0, 10), "0-100": (0, 100)}
 KINDS = {"csat": "mean", "dissatisfied_share": "share", "response_count": "count", "complaint_rate": "ratio"}
 NOTHING = Sums(0, 0, 0, 0, 0, 0, 0, 0)
@@ -253,10 +255,11 @@ def status_of(sums, finer_is_over, n, n_min):
 
 def rows_of_window(kpi, window, selected, closed, chosen):
     """(grouping set, group, end) and row of everything that is published of a window."""
-    of_sets = [list(rows_of(window, selected, which, closed, chosen.zone)) for which in range(len(SETS))]
-    over = [ends_over_limit(window, rows, chosen.groups_max) for rows in of_sets]
-    for which, names in enumerate(SETS):
-        finer = [over[other] for other, more in enumerate(SETS) if set(names) < set(more)]
+    sets = {which: names for which, names in enumerate(SETS) if kpi == "csat" or names not in OF_CSAT}
+    of_sets = {which: list(rows_of(window, selected, which, closed, chosen.zone)) for which in sets}
+    over = {which: ends_over_limit(window, rows, chosen.groups_max) for which, rows in of_sets.items()}
+    for which, names in sets.items():
+        finer = [over[other] for other, more in sets.items() if set(names) < set(more)]
         for group, end, sums in of_sets[which]:
             if end in over[which]:
                 continue

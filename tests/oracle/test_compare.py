@@ -14,7 +14,7 @@ import estimates
 import oracle
 from cases import line, rating
 
-DIMENSIONS = ["channel", "department", "product", "region"]
+DIMENSIONS = ["channel", "department", "product", "region", "segment"]
 COLUMNS = [*compare.KEY, *DIMENSIONS, *compare.DECIMALS, *compare.FLOATS, "status"]
 
 
@@ -213,7 +213,7 @@ class CompareTest(unittest.TestCase):
         self.assertTrue(any("status: expected over_limit" in text for text in found))
 
     def test_a_csv_without_statistics_is_compared_without_them(self):
-        columns = [*compare.KEY, "channel", "department", "region", *compare.DECIMALS]
+        columns = [*compare.KEY, *DIMENSIONS, *compare.DECIMALS]
         self.rows = [{name: row[name] for name in columns} for row in self.rows]
         self.assertEqual(self.differences(columns), [])
         self.pick()["n"] = "99"
@@ -269,7 +269,7 @@ class CommandTest(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stdout)
 
     def test_it_says_what_it_could_not_compare(self):
-        columns = [*compare.KEY, "channel", "department", "region", *compare.DECIMALS]
+        columns = [*compare.KEY, *DIMENSIONS, *compare.DECIMALS]
         done = self.run_on(self.rows(), columns=columns)
         self.assertEqual(done.returncode, 0, done.stdout)
         self.assertIn("not compared: n_eff, se, ci_low, ci_high, status", done.stdout)

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use satisflow_document::{Document, Problems};
-use satisflow_kpi::{CalendarUnit, Definition, Kept, Metric, Plan, Window, WindowSpan};
+use satisflow_kpi::{
+    CalendarUnit, Comparison, Definition, Kept, Metric, Plan, Validity, Weighting, Window, WindowSpan,
+};
 
 use crate::fingerprint::{Parts, fingerprint};
 use crate::index::Index;
@@ -15,14 +17,21 @@ use crate::raw::{RawCalendarUnit, RawCatalog, RawIndex, RawMeasure, RawMetric, R
 use crate::resolved::{Catalog, Dimension, Measure, MetricDefinition};
 
 mod alerts;
+mod compared;
 mod counted;
+mod graphs;
 mod index;
+pub(crate) mod joins;
 mod keyed;
 mod scales;
+mod validity;
+mod weighting;
 
 const ZONE_DEFAULT: &str = "Asia/Shanghai";
 const N_MIN_DEFAULT: u32 = 30;
 const GROUPS_MAX_DEFAULT: u32 = 10_000;
+/// Periods of a calendar window: an event is counted once in each window that holds it.
+const PERIODS_MAX: u32 = 36;
 const GROUPING_DIMENSIONS_MAX: usize = 8;
 
 /// Finds problems, and resolves what it can so that later checks find theirs.
@@ -58,7 +67,8 @@ pub(crate) fn resolve(
     }
     let zone = zone(raw.zone.as_deref().unwrap_or(ZONE_DEFAULT), "/zone", &mut checker);
     let scales = scales::scales(&raw.scales, &zone, &mut checker);
-    let named = Named { declared, scales: &scales };
+    let graphs = graphs::graphs(&raw.graphs, &mut checker);
+    let named = Named { declared, scales: &scales, graphs: &graphs };
     let dimensions = dimensions(raw, named, &mut checker);
     let windows = windows(raw, &zone, &mut checker);
     let measures = measures(raw, named, &mut checker);
@@ -68,14 +78,21 @@ pub(crate) fn resolve(
             windows,
             measures: measures.len(),
             kept: kept(&measures),
+            joins: joined(&measures),
+            joined_rows: joined_rows(&measures, &dimensions),
+            weightings: weighting::weightings(&measures),
             ..Plan::default()
         },
         dimensions,
         measures,
         metrics: Vec::new(),
     };
-    for (name, metric) in &raw.metrics {
+    for (name, metric) in raw.metrics.iter().filter(|(_, metric)| !compared::is_said(metric)) {
         add_metric(&mut catalog, raw, name, metric, &mut checker);
+    }
+    let by_itself = catalog.metrics.len();
+    for (name, metric) in raw.metrics.iter().filter(|(_, metric)| compared::is_said(metric)) {
+        compared::add(&mut catalog, by_itself, raw, name, metric, &mut checker);
     }
     catalog
 }
@@ -84,12 +101,25 @@ fn kept(measures: &[Measure]) -> BTreeMap<usize, Kept> {
     measures.iter().enumerate().filter_map(|(index, m)| Some((index, m.keyed.as_ref()?.kept))).collect()
 }
 
+fn joined(measures: &[Measure]) -> BTreeMap<usize, Vec<satisflow_kpi::Join>> {
+    let joined = measures.iter().enumerate().filter(|(_, measure)| !measure.joins.is_empty());
+    joined.map(|(index, measure)| (index, measure.joins.iter().map(crate::joins::Join::plan).collect())).collect()
+}
+
+/// A row is kept for the dimensions of the catalog too. What its measure reads is told apart by fingerprint.
+fn joined_rows(measures: &[Measure], dimensions: &[Dimension]) -> BTreeMap<usize, Arc<str>> {
+    let read: Arc<str> = dimensions.iter().map(|d| format!("{}={:?}\n", d.name, d.sql)).collect::<String>().into();
+    let joined = measures.iter().enumerate().filter(|(_, measure)| !measure.joins.is_empty());
+    joined.map(|(index, _)| (index, Arc::clone(&read))).collect()
+}
+
 fn dimensions(raw: &RawCatalog, named: Named<'_>, checker: &mut Checker<'_>) -> Vec<Dimension> {
-    let taken = satisflow_kpi::kpis_schema(&[]);
+    let taken = [("kpis", satisflow_kpi::kpis_schema(&[])), ("alerts", satisflow_alerts::alerts_schema(&[]))];
     for name in raw.dimensions.keys() {
-        if taken.column_with_name(name).is_some() {
-            let message = format!("dimension `{name}` has the name of a column of `kpis`");
-            checker.problem(&format!("/dimensions/{name}"), message, "choose another name");
+        if let Some((table, _)) = taken.iter().find(|(_, schema)| schema.column_with_name(name).is_some()) {
+            let message = format!("dimension `{name}` has the name of a column of `{table}`");
+            let way_out = format!("call it otherwise, such as `own_{name}`; its expression stays as it is");
+            checker.problem(&format!("/dimensions/{name}"), message, &way_out);
         }
     }
     let of = |(name, sql): (&String, &String)| {
@@ -118,21 +148,31 @@ fn zone(name: &str, pointer: &str, checker: &mut Checker<'_>) -> TimeZone {
 
 fn span(pointer: &str, window: &RawWindow, default: &TimeZone, checker: &mut Checker<'_>) -> WindowSpan {
     match (&window.length, &window.step, window.calendar, window.all) {
-        (Some(length), Some(step), None, None) => rolling(pointer, length, step, checker),
+        (Some(length), Some(step), None, None) if window.last.is_none() => rolling(pointer, length, step, checker),
         (None, None, Some(unit), None) => {
             let zone = window.zone.as_ref().map(|name| zone(name, &format!("{pointer}/zone"), checker));
-            WindowSpan::Calendar { unit: calendar_unit(unit), zone: zone.unwrap_or_else(|| default.clone()) }
+            let last = last(pointer, window, checker);
+            WindowSpan::Calendar { unit: calendar_unit(unit), zone: zone.unwrap_or_else(|| default.clone()), last }
         }
-        (None, None, None, Some(true)) => WindowSpan::All,
+        (None, None, None, Some(true)) if window.last.is_none() => WindowSpan::All,
         _ => {
             checker.problem(
                 pointer,
                 "a window is either rolling, of the calendar, or all".into(),
-                "write `length` and `step`, or `calendar`, or `all: true`",
+                "write `length` and `step`, or `calendar`, with `last` or without, or `all: true`",
             );
             WindowSpan::All
         }
     }
+}
+
+fn last(pointer: &str, window: &RawWindow, checker: &mut Checker<'_>) -> u32 {
+    let last = window.last.unwrap_or(1);
+    if !(1..=PERIODS_MAX).contains(&last) {
+        let message = format!("a window of {last} periods");
+        checker.problem(&format!("{pointer}/last"), message, &format!("from 1 to {PERIODS_MAX}"));
+    }
+    last.clamp(1, PERIODS_MAX)
 }
 
 fn rolling(pointer: &str, length: &str, step: &str, checker: &mut Checker<'_>) -> WindowSpan {
@@ -195,14 +235,31 @@ fn measures(raw: &RawCatalog, named: Named<'_>, checker: &mut Checker<'_>) -> Ve
         let keyed = key.map(|(key, said)| keyed::keyed(&pointer, &said, key, raw.zone.as_deref(), checker));
         keyed::both(&pointer, measure, checker);
         counted::keyed_and_distinct(&pointer, measure, checker);
-        unknown_kinds(&pointer, measure, checker);
+        unknown_kinds(&pointer, &measure.kinds, checker);
+        let population = weighting::population(&pointer, measure, named, checker);
+        let half_life = weighting::half_life(&pointer, measure, checker);
+        let joins = joins::joins(&pointer, measure, named, checker);
         let index = measure.index.as_ref().and_then(|raw| index_of(&pointer, measure, raw, named, checker));
         let value = index.as_ref().map_or(value, Index::sql);
         let filter = condition(&[("kind", &measure.kinds), ("topic", &measure.topics)], filter);
         let topics = measure.topics.iter().map(|topic| topic.as_str().into()).collect();
         let per_answer = measure.per_answer;
-        let name = name.as_str().into();
-        Measure { name, filter, value, index, weight, distinct, keyed, per_answer, topics }
+        let (represented, population) = population.unzip();
+        let weighting = (population.is_some() || half_life.is_some()).then_some(Weighting { population, half_life });
+        Measure {
+            name: name.as_str().into(),
+            filter,
+            value,
+            index,
+            weight,
+            distinct,
+            keyed,
+            represented,
+            weighting,
+            joins,
+            per_answer,
+            topics,
+        }
     };
     raw.measures.iter().map(of).collect()
 }
@@ -225,8 +282,8 @@ fn index_of(
     index::index(&at, raw, named.scales, checker)
 }
 
-fn unknown_kinds(pointer: &str, measure: &RawMeasure, checker: &mut Checker<'_>) {
-    for (index, kind) in measure.kinds.iter().enumerate() {
+fn unknown_kinds(pointer: &str, kinds: &[String], checker: &mut Checker<'_>) {
+    for (index, kind) in kinds.iter().enumerate() {
         if !satisflow_model::is_kind(kind) {
             let message = format!("`{kind}` is not a kind of event");
             checker.problem(&format!("{pointer}/kinds/{index}"), message, "docs/events.md lists the kinds");
@@ -251,10 +308,12 @@ fn condition(lists: &[(&str, &[String])], filter: Option<String>) -> String {
 
 /// All topics that measures read; `None` when one of them reads every topic.
 fn topics(measures: &[&Measure]) -> Option<Vec<Arc<str>>> {
-    if measures.iter().any(|measure| measure.topics.is_empty()) {
+    let joined = measures.iter().flat_map(|measure| &measure.joins).map(|join| &join.topics);
+    let all: Vec<&Vec<Arc<str>>> = measures.iter().map(|measure| &measure.topics).chain(joined).collect();
+    if all.iter().any(|topics| topics.is_empty()) {
         return None;
     }
-    let mut topics: Vec<Arc<str>> = measures.iter().flat_map(|measure| measure.topics.clone()).collect();
+    let mut topics: Vec<Arc<str>> = all.into_iter().flatten().cloned().collect();
     topics.sort_unstable();
     topics.dedup();
     Some(topics)
@@ -264,42 +323,86 @@ fn add_metric(catalog: &mut Catalog, raw: &RawCatalog, name: &str, metric: &RawM
     let pointer = format!("/metrics/{name}");
     let Some(kind) = metric_kind(catalog, &pointer, metric, checker) else { return };
     let windows = metric_windows(catalog, raw, &pointer, metric, checker);
-    let sets = metric_sets(catalog, raw, &pointer, metric, checker);
-    let n_min = i64::from(metric.n_min.or(raw.defaults.n_min).unwrap_or(N_MIN_DEFAULT));
-    let groups_max = metric.groups_max.or(raw.defaults.groups_max).unwrap_or(GROUPS_MAX_DEFAULT) as usize;
-    let used = std::iter::once(kind.measure()).chain(kind.base_measure());
-    let used: Vec<&Measure> = used.map(|m| &catalog.measures[m]).collect();
-    let topics = topics(&used);
+    weighting::fits(catalog, &pointer, kind, &windows, checker);
+    let resolved = ResolvedMetric {
+        metric: kind,
+        compared: None,
+        windows,
+        sets: metric_sets(catalog, raw, &pointer, metric, checker),
+        n_min: i64::from(metric.n_min.or(raw.defaults.n_min).unwrap_or(N_MIN_DEFAULT)),
+        groups_max: metric.groups_max.or(raw.defaults.groups_max).unwrap_or(GROUPS_MAX_DEFAULT) as usize,
+        validity: validity::validity(catalog, kind, &pointer, metric.validity.as_ref(), checker),
+    };
+    push_metric(catalog, name, metric, resolved, checker);
+}
+
+/// A metric whose names are found.
+struct ResolvedMetric {
+    metric: Metric,
+    compared: Option<Comparison>,
+    windows: Vec<usize>,
+    sets: Vec<Vec<usize>>,
+    n_min: i64,
+    groups_max: usize,
+    validity: Validity,
+}
+
+fn push_metric(
+    catalog: &mut Catalog,
+    name: &str,
+    raw: &RawMetric,
+    resolved: ResolvedMetric,
+    checker: &mut Checker<'_>,
+) {
+    let ResolvedMetric { metric, compared, windows, sets, n_min, groups_max, validity } = resolved;
+    let mut definition = Definition {
+        name: name.into(),
+        fingerprint: "".into(),
+        metric,
+        compared,
+        windows,
+        grouping_sets: Vec::new(),
+        groups_max,
+        topics: None,
+        n_min,
+        validity,
+    };
+    let used: Vec<&Measure> = definition.measures().map(|m| &catalog.measures[m]).collect();
+    definition.topics = topics(&used);
     let parts = Parts {
         name,
-        metric: kind,
+        metric,
+        compared: definition.compared.as_ref(),
         measures: used,
-        windows: windows.iter().map(|w| &catalog.plan.windows[*w]).collect(),
+        windows: definition.windows.iter().map(|w| &catalog.plan.windows[*w]).collect(),
         grouping_sets: sets.iter().map(|set| set.iter().map(|d| &catalog.dimensions[*d]).collect()).collect(),
         n_min,
         groups_max,
+        validity: &definition.validity,
     };
-    let fingerprint = fingerprint(&parts);
-    let of = alerts::Of { name, raw: metric, windows: &windows, sets: &sets, n_min };
-    let alerts = alerts::alerts(catalog, &of, checker);
-    let grouping_sets = sets.into_iter().map(|set| intern(&mut catalog.plan.grouping_sets, set)).collect();
-    catalog.plan.definitions.push(Definition {
-        name: name.into(),
-        fingerprint: fingerprint.into(),
-        metric: kind,
-        windows,
-        grouping_sets,
-        groups_max,
-        topics,
+    definition.fingerprint = fingerprint(&parts).into();
+    let of = alerts::Of {
+        name,
+        raw,
+        metric,
+        compared: definition.compared.is_some(),
+        fingerprint: &definition.fingerprint,
+        windows: &definition.windows,
+        sets: &sets,
         n_min,
-    });
+    };
+    let (alerts, rules) = alerts::alerts(catalog, &of, checker);
+    definition.grouping_sets = sets.into_iter().map(|set| intern(&mut catalog.plan.grouping_sets, set)).collect();
     catalog.metrics.push(MetricDefinition {
         name: name.into(),
-        description: metric.description.clone().unwrap_or_default(),
-        unit: metric.unit.clone().unwrap_or_default(),
-        metric: kind,
+        description: raw.description.clone().unwrap_or_default(),
+        unit: raw.unit.clone().unwrap_or_default(),
+        metric,
+        compared: definition.compared.clone(),
         alerts,
+        rules,
     });
+    catalog.plan.definitions.push(definition);
 }
 
 fn intern(sets: &mut Vec<Vec<usize>>, set: Vec<usize>) -> usize {
@@ -354,7 +457,8 @@ fn metric_kind(catalog: &Catalog, pointer: &str, raw: &RawMetric, checker: &mut 
         [one] => *one,
         _ => {
             let message = format!("a metric has exactly one aggregate, here are {}", kinds.len());
-            let hint = "one of `mean`, `share`, `balance`, `ratio`, `count`, `sum`, `distinct`, `quantile`";
+            let hint =
+                "one of `mean`, `share`, `balance`, `ratio`, `count`, `sum`, `distinct`, `quantile`, `rank`, ...";
             checker.problem(pointer, message, hint);
             None
         }
@@ -368,13 +472,16 @@ fn metric_windows(
     metric: &RawMetric,
     checker: &mut Checker<'_>,
 ) -> Vec<usize> {
+    match (&metric.windows, &raw.defaults.windows) {
+        (Some(own), _) => named_windows(catalog, &format!("{pointer}/windows"), own, checker),
+        (None, Some(default)) => named_windows(catalog, "/defaults/windows", default, checker),
+        (None, None) => (0..catalog.plan.windows.len()).collect(),
+    }
+}
+
+fn named_windows(catalog: &Catalog, at: &str, names: &[String], checker: &mut Checker<'_>) -> Vec<usize> {
     let known: BTreeMap<&str, usize> =
         catalog.plan.windows.iter().enumerate().map(|(index, w)| (&*w.name, index)).collect();
-    let (names, at) = match (&metric.windows, &raw.defaults.windows) {
-        (Some(own), _) => (own, format!("{pointer}/windows")),
-        (None, Some(default)) => (default, "/defaults/windows".to_owned()),
-        (None, None) => return known.into_values().collect(),
-    };
     let hint = || format!("the windows are {}", known.keys().copied().collect::<Vec<_>>().join(", "));
     names
         .iter()
@@ -396,11 +503,14 @@ fn metric_sets(
     metric: &RawMetric,
     checker: &mut Checker<'_>,
 ) -> Vec<Vec<usize>> {
-    let (sets, at) = match (&metric.grouping_sets, &raw.defaults.grouping_sets) {
-        (Some(own), _) => (own, format!("{pointer}/grouping_sets")),
-        (None, Some(default)) => (default, "/defaults/grouping_sets".to_owned()),
-        (None, None) => return vec![Vec::new()],
-    };
+    match (&metric.grouping_sets, &raw.defaults.grouping_sets) {
+        (Some(own), _) => named_sets(catalog, &format!("{pointer}/grouping_sets"), own, checker),
+        (None, Some(default)) => named_sets(catalog, "/defaults/grouping_sets", default, checker),
+        (None, None) => vec![Vec::new()],
+    }
+}
+
+fn named_sets(catalog: &Catalog, at: &str, sets: &[Vec<String>], checker: &mut Checker<'_>) -> Vec<Vec<usize>> {
     sets.iter()
         .enumerate()
         .map(|(index, names)| grouping_set(catalog, &format!("{at}/{index}"), names, checker))

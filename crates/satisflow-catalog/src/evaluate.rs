@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, RecordBatch, StringArray};
 use arrow::compute::{CastOptions, cast_with_options, concat};
-use arrow::datatypes::{DataType, Decimal128Type, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Decimal128Type, Schema, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError, ScalarValue};
@@ -17,14 +17,17 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::prelude::SessionContext;
-use satisflow_document::{Document, Problems};
-use satisflow_kpi::{Batch, MeasureInput, Sign};
+use satisflow_document::{Document, Problems, escape};
+use satisflow_kpi::{Batch, JoinInput, Joined, MeasureInput, Sign};
 use sha2::{Digest, Sha256};
 
 use crate::answers::{self, Answers};
 use crate::index::Index;
+use crate::joins::{self, FieldKind};
 use crate::raw::RawCatalog;
 use crate::resolved::{Catalog, Measure};
+
+mod joined;
 
 /// A batch that is not what the catalog was planned for.
 #[derive(Debug, thiserror::Error)]
@@ -49,17 +52,21 @@ enum Yields {
     /// At most this many decimals.
     Number(i8),
     Text,
+    /// A value of a joined event, cast already.
+    Field(FieldKind),
 }
 
 impl Yields {
     const VALUE: Yields = Yields::Number(4);
     const WEIGHT: Yields = Yields::Number(6);
+    const CELL: Yields = Yields::Number(0);
 
     fn target(self) -> DataType {
         match self {
             Yields::Condition => DataType::Boolean,
             Yields::Number(scale) => DataType::Decimal128(18, scale),
             Yields::Text => DataType::Utf8,
+            Yields::Field(kind) => kind.data_type(),
         }
     }
 
@@ -77,6 +84,7 @@ impl Yields {
                 wrong(&format!("a number of at most {most} decimals (write CAST(... AS DECIMAL(18,{most})))"))
             }
             (Yields::Number(_), _) => wrong("a number"),
+            (Yields::Field(_), _) => None,
             (Yields::Text, kind) if kind.is_nested() || *kind == DataType::Binary => wrong("text"),
             (Yields::Text, _) => None,
         }
@@ -88,8 +96,10 @@ struct Planned {
     sql: String,
     run: Run,
     yields: Yields,
-    /// Whether it is true or false, which counts as 1 or 0 where a number is wanted.
-    is_condition: bool,
+    /// What rows it runs on, as far as that makes a difference.
+    of: Option<usize>,
+    /// What it yields before that is made what is wanted.
+    kind: DataType,
 }
 
 #[derive(Debug)]
@@ -107,6 +117,7 @@ struct PlannedMeasure {
     weight: usize,
     key: Option<usize>,
     distinct: Option<usize>,
+    cell: Option<usize>,
     reads: Reads,
 }
 
@@ -115,11 +126,22 @@ struct PlannedMeasure {
 enum Reads {
     Events,
     Answers,
+    /// Events with what is joined to them, for the measure of this index.
+    Joined(usize),
 }
 
 impl Reads {
-    fn of(measure: &Measure) -> Reads {
-        if measure.per_answer { Reads::Answers } else { Reads::Events }
+    fn of(index: usize, measure: &Measure) -> Reads {
+        match (measure.per_answer, measure.joins.is_empty()) {
+            (true, _) => Reads::Answers,
+            (false, true) => Reads::Events,
+            (false, false) => Reads::Joined(index),
+        }
+    }
+
+    /// What an expression reads that no joined field is in.
+    fn own(self) -> Reads {
+        if matches!(self, Reads::Joined(_)) { Reads::Events } else { self }
     }
 }
 
@@ -139,46 +161,99 @@ pub struct Evaluator {
     planned: Vec<Planned>,
     dimensions: Vec<usize>,
     measures: Vec<PlannedMeasure>,
+    joined: Vec<joined::PlannedJoins>,
     /// Columns that the expressions over answers read; `None`: no measure reads answers.
     of_answers: Option<BTreeSet<usize>>,
 }
 
 struct Planner {
     context: SessionContext,
-    events: DFSchema,
-    answers: DFSchema,
-    /// One answer without any field: every expression has to run on it.
+    events: Scope,
+    answers: Scope,
+    /// By measure.
+    joined: BTreeMap<usize, Scope>,
+}
+
+/// Columns that an expression may read.
+struct Scope {
+    schema: DFSchema,
+    /// One row without any field: every expression has to run on it.
     nothing: RecordBatch,
+}
+
+impl Scope {
+    /// `columns` may be more than those that may be read.
+    fn of(readable: &Schema, columns: Schema) -> Result<Scope, DataFusionError> {
+        let nothing = columns.fields().iter().map(|f| arrow::array::new_null_array(f.data_type(), 1)).collect();
+        let nothing = RecordBatch::try_new(Arc::new(columns), nothing)?;
+        Ok(Scope { schema: DFSchema::try_from(readable.clone())?, nothing })
+    }
 }
 
 impl Planner {
     fn new() -> Result<Planner, DataFusionError> {
         let records = satisflow_model::records_schema();
         let answers = answers::schema_of(&records);
-        let columns = answers.fields().iter().map(|f| arrow::array::new_null_array(f.data_type(), 1)).collect();
-        let nothing = RecordBatch::try_new(Arc::new(answers.clone()), columns)?;
-        let events = DFSchema::try_from(records.as_ref().clone())?;
         let context = SessionContext::new();
         context.register_udf(crate::functions::fold_label_function());
-        Ok(Planner { context, events, answers: DFSchema::try_from(answers)?, nothing })
+        let events = Scope::of(&records, answers.clone())?;
+        Ok(Planner { context, events, answers: Scope::of(&answers, answers.clone())?, joined: BTreeMap::new() })
+    }
+
+    /// A planner of a catalog whose joined fields are known by kind.
+    fn knowing(catalog: &Catalog) -> Result<Planner, DataFusionError> {
+        let mut planner = Planner::new()?;
+        for (index, measure) in catalog.measures.iter().enumerate().filter(|(_, m)| !m.joins.is_empty()) {
+            planner.know(index, measure)?;
+        }
+        Ok(planner)
+    }
+
+    /// Takes up the joined fields of a measure as columns.
+    fn know(&mut self, index: usize, measure: &Measure) -> Result<(), DataFusionError> {
+        let schema = joins::schema_of(&satisflow_model::records_schema(), &measure.joins);
+        self.joined.insert(index, Scope::of(&schema, schema.clone())?);
+        Ok(())
+    }
+
+    fn scope(&self, reads: Reads) -> &Scope {
+        match reads {
+            Reads::Events => &self.events,
+            Reads::Answers => &self.answers,
+            Reads::Joined(measure) => self.joined.get(&measure).unwrap_or(&self.events),
+        }
     }
 
     fn plan(&self, sql: &str, yields: Yields, reads: Reads) -> Result<Planned, String> {
-        let schema = match reads {
-            Reads::Events => &self.events,
-            Reads::Answers => &self.answers,
-        };
+        let Scope { schema, nothing } = self.scope(reads);
+        let physical = self.physical(sql, schema)?;
+        let kind = physical.data_type(schema.as_arrow()).map_err(first_line)?;
+        if let Some(reason) = yields.refuses(&kind) {
+            return Err(reason);
+        }
+        let planned = Planned { sql: sql.to_owned(), run: Run::Sql(physical), yields, of: scope_of(reads), kind };
+        planned.evaluate(nothing).map(|_| planned).map_err(first_line)
+    }
+
+    /// What an expression over an event's own columns yields.
+    fn kind(&self, sql: &str) -> Result<DataType, String> {
+        let schema = &self.events.schema;
+        self.physical(sql, schema)?.data_type(schema.as_arrow()).map_err(first_line)
+    }
+
+    fn physical(&self, sql: &str, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>, String> {
         let expr = self.context.parse_sql_expr(sql, schema).map_err(first_line)?;
         only_rowwise(&expr)?;
         let expr = simplified(expr, schema).map_err(first_line)?;
-        let physical = self.context.create_physical_expr(expr, schema).map_err(first_line)?;
-        let kind = physical.data_type(schema.as_arrow()).map_err(first_line)?;
-        let is_condition = kind == DataType::Boolean;
-        let planned = Planned { sql: sql.to_owned(), run: Run::Sql(physical), yields, is_condition };
-        match yields.refuses(&kind) {
-            Some(reason) => Err(reason),
-            None => planned.evaluate(&self.nothing).map(|_| planned).map_err(first_line),
-        }
+        self.context.create_physical_expr(expr, schema).map_err(first_line)
+    }
+}
+
+/// Only where joined columns may be read does one text mean different things.
+fn scope_of(reads: Reads) -> Option<usize> {
+    match reads {
+        Reads::Joined(measure) => Some(measure),
+        Reads::Events | Reads::Answers => None,
     }
 }
 
@@ -224,15 +299,24 @@ fn only_rowwise(expr: &Expr) -> Result<(), String> {
 /// Plans every expression and adds a problem for each that does not plan. A
 /// condition that is a value or a weight is made a number.
 pub(crate) fn check(document: &Document, raw: &RawCatalog, catalog: &mut Catalog, problems: &mut Problems) {
-    let planner = match Planner::new() {
+    let mut planner = match Planner::new() {
         Ok(planner) => planner,
         Err(error) => return problems.at(document, "", error.to_string(), None),
     };
+    let mut problem = |pointer: String, message: String| {
+        let hint = "docs/events.md lists the columns; `answer` is one of measures with `per_answer: true`";
+        problems.at(document, &pointer, message, Some(hint.to_owned()));
+    };
+    for (index, measure) in catalog.measures.iter_mut().enumerate().filter(|(_, m)| !m.joins.is_empty()) {
+        let checked = joined::check(&planner, measure, &raw.measures[&*measure.name], &mut problem);
+        if let Err(error) = checked.and_then(|()| planner.know(index, measure)) {
+            problem(format!("/measures/{}/joins", measure.name), first_line(error));
+        }
+    }
     let mut plan = |pointer: String, sql: &str, yields, reads| match planner.plan(sql, yields, reads) {
-        Ok(planned) => planned.is_condition,
+        Ok(planned) => planned.kind == DataType::Boolean,
         Err(message) => {
-            let hint = "docs/events.md lists the columns; `answer` is one of measures with `per_answer: true`";
-            problems.at(document, &pointer, message, Some(hint.to_owned()));
+            problem(pointer, message);
             false
         }
     };
@@ -240,12 +324,12 @@ pub(crate) fn check(document: &Document, raw: &RawCatalog, catalog: &mut Catalog
     for dimension in &catalog.dimensions {
         plan(format!("/dimensions/{}", dimension.name), &dimension.sql, Yields::Text, reads);
     }
-    for (measure, raw) in catalog.measures.iter_mut().zip(raw.measures.values()) {
+    for (index, (measure, raw)) in catalog.measures.iter_mut().zip(raw.measures.values()).enumerate() {
         let name = Arc::clone(&measure.name);
         let at = |field: &str| format!("/measures/{name}/{field}");
-        let reads = Reads::of(measure);
+        let reads = Reads::of(index, measure);
         if raw.filter.is_some() {
-            plan(at("filter"), &measure.filter, Yields::Condition, reads);
+            plan(at("filter"), &measure.filter, Yields::Condition, reads.own());
         }
         for (field, sql, yields) in
             [("value", &mut measure.value, Yields::VALUE), ("weight", &mut measure.weight, Yields::WEIGHT)]
@@ -256,10 +340,16 @@ pub(crate) fn check(document: &Document, raw: &RawCatalog, catalog: &mut Catalog
         }
         if let Some(keyed) = &measure.keyed {
             let field = if raw.first_per.is_some() { "first_per/key" } else { "last_per/key" };
-            plan(at(field), &keyed.key, Yields::Text, reads);
+            plan(at(field), &keyed.key, Yields::Text, reads.own());
         }
         if let Some(distinct) = &measure.distinct {
-            plan(at("distinct"), distinct, Yields::Text, reads);
+            plan(at("distinct"), distinct, Yields::Text, reads.own());
+        }
+        for margin in measure.represented.iter().flat_map(|represented| &represented.margins) {
+            plan(at(&format!("population/{}/by", escape(&margin.name))), &margin.by, Yields::Text, reads.own());
+        }
+        if !measure.joins.is_empty() {
+            joined::always_selected(measure);
         }
     }
 }
@@ -270,16 +360,17 @@ impl Evaluator {
     /// # Errors
     /// When one does not plan, which checking has ruled out.
     pub fn new(catalog: &Catalog) -> Result<Evaluator, EvaluateError> {
-        let planner = Planner::new().map_err(|source| failed("", source))?;
+        let planner = Planner::knowing(catalog).map_err(|source| failed("", source))?;
         let mut planned: Vec<Planned> = Vec::new();
         let mut plan = |sql: &str, yields, reads, index: Option<&Index>| -> Result<usize, EvaluateError> {
-            if let Some(known) = planned.iter().position(|p| p.sql == sql && p.yields == yields) {
+            let is_known = |p: &Planned| p.sql == sql && p.yields == yields && p.of == scope_of(reads);
+            if let Some(known) = planned.iter().position(is_known) {
                 return Ok(known);
             }
             planned.push(match index {
                 Some(index) => {
                     let run = Run::Index(index.clone());
-                    Planned { sql: sql.to_owned(), run, yields, is_condition: false }
+                    Planned { sql: sql.to_owned(), run, yields, of: None, kind: DataType::Null }
                 }
                 None => {
                     let new = planner.plan(sql, yields, reads);
@@ -289,33 +380,39 @@ impl Evaluator {
             Ok(planned.len() - 1)
         };
         let mut measures = Vec::new();
-        for measure in &catalog.measures {
-            let reads = Reads::of(measure);
-            let mut text = |sql: &str| plan(sql, Yields::Text, reads, None);
+        for (index, measure) in catalog.measures.iter().enumerate() {
+            let reads = Reads::of(index, measure);
+            let mut text = |sql: &str| plan(sql, Yields::Text, reads.own(), None);
             let key = measure.keyed.as_ref().map(|keyed| text(&keyed.key)).transpose()?;
             let distinct = measure.distinct.as_deref().map(text).transpose()?;
+            let cell = measure.represented.as_ref().map(|represented| &represented.cell);
+            let cell = cell.map(|sql| plan(sql, Yields::CELL, reads.own(), None)).transpose()?;
             measures.push(PlannedMeasure {
-                filter: plan(&measure.filter, Yields::Condition, reads, None)?,
+                filter: plan(&measure.filter, Yields::Condition, reads.own(), None)?,
                 value: plan(&measure.value, Yields::VALUE, reads, measure.index.as_ref())?,
                 weight: plan(&measure.weight, Yields::WEIGHT, reads, None)?,
                 key,
                 distinct,
+                cell,
                 reads,
             });
         }
         let reads = dimensions_read(catalog);
         let dimensions = catalog.dimensions.iter().map(|d| plan(&d.sql, Yields::Text, reads, None));
         let dimensions = dimensions.collect::<Result<_, EvaluateError>>()?;
-        let evaluator = Evaluator { planned, dimensions, measures, of_answers: None };
-        let of_answers = catalog.reads_answers().then(|| evaluator.columns_of(Reads::Answers));
-        Ok(Evaluator { of_answers, ..evaluator })
+        let joined = joined::planned(catalog, &mut |sql, yields| plan(sql, yields, Reads::Events, None))?;
+        let mut evaluator = Evaluator { planned, dimensions, measures, joined, of_answers: None };
+        evaluator.of_answers = catalog.reads_answers().then(|| evaluator.columns_of(Reads::Answers));
+        evaluator.keep_columns();
+        Ok(evaluator)
     }
 
     /// Expressions that rows of a sort need, by index.
     fn needed(&self, reads: Reads) -> BTreeSet<usize> {
         let measures = self.measures.iter().filter(|measure| measure.reads == reads);
-        let of_measures =
-            measures.flat_map(|m| [m.filter, m.value, m.weight].into_iter().chain(m.key).chain(m.distinct));
+        let selected = |m: &PlannedMeasure| (m.reads.own() == m.reads).then_some(m.filter);
+        let of_rows = |m: &PlannedMeasure| selected(m).into_iter().chain(m.key).chain(m.distinct).chain(m.cell);
+        let of_measures = measures.flat_map(|m| [m.value, m.weight].into_iter().chain(of_rows(m)));
         of_measures.chain(self.dimensions.iter().copied()).collect()
     }
 
@@ -369,11 +466,16 @@ impl Evaluator {
         let text = |index: usize| run[&index].as_string::<i32>().clone();
         let number = |index: usize| run[&index].as_primitive::<Decimal128Type>().clone();
         let measure = |m: &PlannedMeasure| MeasureInput {
-            selected: run[&m.filter].as_boolean().clone(),
+            selected: match run.get(&m.filter).filter(|_| reads.own() == reads) {
+                Some(met) => met.as_boolean().clone(),
+                // What is joined was selected when it came.
+                None => BooleanArray::from(vec![true; rows.num_rows()]),
+            },
             value: number(m.value),
             weight: number(m.weight),
             key: m.key.map(text),
             distinct: m.distinct.map(|index| hashes(run[&index].as_string())),
+            cell: m.cell.map(|index| cells(run[&index].as_primitive())),
         };
         let inputs = self.measures.iter().map(|m| if m.reads == reads { measure(m) } else { none(m, rows.num_rows()) });
         Ok(Batch {
@@ -394,7 +496,13 @@ fn none(measure: &PlannedMeasure, rows: usize) -> MeasureInput {
         weight: Decimal128Array::new_null(rows),
         key: measure.key.map(|_| StringArray::new_null(rows)),
         distinct: measure.distinct.map(|_| vec![None; rows]),
+        cell: measure.cell.map(|_| vec![None; rows]),
     }
+}
+
+/// Numbers of cells; none where there is none.
+fn cells(numbers: &Decimal128Array) -> Vec<Option<u32>> {
+    numbers.iter().map(|number| u32::try_from(number?).ok()).collect()
 }
 
 /// What stands for each key while it is counted: 128 bits of SHA-256, which no two keys share.

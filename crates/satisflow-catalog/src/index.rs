@@ -15,7 +15,7 @@ use arrow::error::ArrowError;
 use satisflow_model::fold_label;
 
 use crate::functions::FOLD_LABEL;
-use crate::macros::text;
+use crate::literals::text;
 
 /// Decimals of an index.
 const SCALE: i8 = 4;

@@ -1,10 +1,13 @@
 //! Calls that are expanded to plain SQL, so that the engine and the audit read
 //! the same text: `csat_0_100(score, scale)` over the scales that events
 //! declare, and over those of the catalog `scale_value('name', answer)`,
-//! `scale_0_100`, `scale_class` and `in_class('name', answer, 'class')`.
+//! `scale_0_100`, `scale_class` and `in_class('name', answer, 'class')`; and over its graphs
+//! `graph_layer('name', node)` and `graph_share('name', 'driven', node)`.
 
 use satisflow_document::nearest;
 
+use crate::graphs::{Graph, Graphs};
+use crate::literals::{UNIT, decimal, text};
 use crate::scales::{Asked, Scale, Scales};
 
 /// Bounds of a numeric scale, 4 decimals.
@@ -25,6 +28,8 @@ pub(crate) struct Named<'a> {
     pub(crate) declared: &'a [ScaleBounds],
     /// Scales of the catalog.
     pub(crate) scales: &'a Scales,
+    /// Driver graphs of the catalog.
+    pub(crate) graphs: &'a Graphs,
 }
 
 /// Why a call can't be expanded, and what to do.
@@ -34,8 +39,8 @@ pub(crate) struct Fault {
     pub(crate) hint: String,
 }
 
-const NAMES: [&str; 5] = ["csat_0_100", "scale_value", "scale_0_100", "scale_class", "in_class"];
-const UNIT: i64 = 10_000;
+const NAMES: [&str; 7] =
+    ["csat_0_100", "scale_value", "scale_0_100", "scale_class", "in_class", "graph_layer", "graph_share"];
 
 /// Expands every call.
 ///
@@ -60,10 +65,18 @@ fn call(name: &str, arguments: &[String], named: Named<'_>) -> Result<String, Fa
             let wanted = quoted(wanted)?;
             of_scale(scale, answer, named, |scale| class(scale, Some(wanted)))
         }
+        ("graph_layer", [graph, node]) => Ok(of_graph(graph, named)?.layer_sql(&expand(node, named)?)),
+        ("graph_share", [graph, driven, node]) => {
+            let (graph, driven) = (of_graph(graph, named)?, quoted(driven)?);
+            is_driven(graph, driven)?;
+            Ok(graph.share_sql(driven, &expand(node, named)?))
+        }
         _ => {
             let takes = match name {
                 "csat_0_100" => "a score and a scale",
                 "in_class" => "a scale, an answer and a class",
+                "graph_layer" => "a graph and a name of it",
+                "graph_share" => "a graph, what is driven, and a driver",
                 _ => "a scale and an answer",
             };
             let message = format!("`{name}` takes {takes}, here it has {} arguments", arguments.len());
@@ -82,6 +95,24 @@ fn of_scale<'a>(
     let scale = named.scales.get(name).ok_or_else(|| unknown_scale(name, named.scales))?;
     let answer = expand(answer, named)?;
     Ok(scale.sql(&answer, asked(scale)?))
+}
+
+fn of_graph<'a>(name: &str, named: Named<'a>) -> Result<&'a Graph, Fault> {
+    let name = quoted(name)?;
+    named.graphs.get(name).ok_or_else(|| {
+        let known: Vec<&str> = named.graphs.keys().map(String::as_str).collect();
+        Fault { message: format!("there is no graph `{name}`"), hint: named_one_of(name, &known, "the graphs are") }
+    })
+}
+
+/// Whether anything drives it; of a graph with problems nothing is known.
+fn is_driven(graph: &Graph, name: &str) -> Result<(), Fault> {
+    let known: Vec<&str> = graph.shares.keys().map(String::as_str).collect();
+    if known.is_empty() || known.contains(&name) {
+        return Ok(());
+    }
+    let hint = named_one_of(name, &known, "what is driven is");
+    Err(Fault { message: format!("nothing drives `{name}` in the graph"), hint })
 }
 
 /// What is said of a scale that is not there.
@@ -115,7 +146,7 @@ fn named_one_of(name: &str, known: &[&str], list: &str) -> String {
 fn quoted(argument: &str) -> Result<&str, Fault> {
     let inside = argument.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\''));
     inside.filter(|name| !name.contains('\'')).ok_or_else(|| Fault {
-        message: format!("a scale or a class is named by a text in quotes, and here is {argument}"),
+        message: format!("a name of the catalog stands here as a text in quotes, and not {argument}"),
         hint: "such as scale_value('five_level', answers['q1'])".to_owned(),
     })
 }
@@ -184,25 +215,12 @@ fn on_100(score: &str, bounds: &ScaleBounds) -> String {
     }
 }
 
-/// A literal of a text.
-pub(crate) fn text(value: &str) -> String {
-    format!("'{}'", value.replace('\'', "''"))
-}
-
-/// A number of 4 decimals as it is written.
-pub(crate) fn decimal(value: i64) -> String {
-    let text = format!("{}.{:04}", value / UNIT, (value % UNIT).abs());
-    let sign = if value < 0 && value > -UNIT { "-" } else { "" };
-    let short = text.trim_end_matches('0').trim_end_matches('.');
-    format!("{sign}{short}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn expanded(sql: &str, declared: &[ScaleBounds]) -> Result<String, Fault> {
-        expand(sql, Named { declared, scales: &Scales::new() })
+        expand(sql, Named { declared, scales: &Scales::new(), graphs: &Graphs::new() })
     }
 
     fn scale(name: &str, min: i64, max: i64) -> ScaleBounds {

@@ -6,9 +6,22 @@ use satisflow_document::Decimal;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+mod alerts;
+mod compared;
+mod joins;
+mod population;
 mod scales;
+mod validity;
 
+pub use alerts::{RawAlert, RawBurn, RawChange, RawChart, RawCusum, RawEwma, RawSeverity, RawSide};
+pub use compared::{
+    RawBest, RawDirection, RawGap, RawPValue, RawQuotient, RawRank, RawRankChange, RawRankPart, RawShrink, RawShrunk,
+    RawVitalFew,
+};
+pub use joins::{RawJoin, RawJoinField};
+pub use population::RawMargin;
 pub use scales::{RawClass, RawLabels, RawScale, RawScaleVersion};
+pub use validity::{RawRate, RawValidity};
 
 /// A KPI catalog.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -22,6 +35,10 @@ pub struct RawCatalog {
     /// Name to scale, for `scale_value`, `scale_0_100`, `scale_class` and `in_class`.
     #[serde(default)]
     pub scales: BTreeMap<String, RawScale>,
+    /// Name to driver graph, for `graph_layer` and `graph_share`: what is driven, to its drivers and the share that
+    /// each of them has in it; these sum to 1.
+    #[serde(default)]
+    pub graphs: BTreeMap<String, RawGraph>,
     /// Name to SQL expression over an event's columns; the result is text.
     #[serde(default)]
     pub dimensions: BTreeMap<String, String>,
@@ -37,6 +54,9 @@ pub struct RawCatalog {
     pub metrics: BTreeMap<String, RawMetric>,
 }
 
+/// What is driven, to its drivers with their shares.
+pub type RawGraph = BTreeMap<String, BTreeMap<String, Decimal>>;
+
 /// A window: `length` and `step`, or `calendar`, or `all`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -50,6 +70,10 @@ pub struct RawWindow {
     /// Period of the civil calendar.
     #[serde(default)]
     pub calendar: Option<RawCalendarUnit>,
+    /// How many periods of the calendar, up to the end of each: 6 with `calendar: month` for the last six months;
+    /// default 1, at most 36.
+    #[serde(default)]
+    pub last: Option<u32>,
     /// IANA zone of a calendar window; default the catalog's.
     #[serde(default)]
     pub zone: Option<String>,
@@ -104,6 +128,17 @@ pub struct RawMeasure {
     /// SQL expression of the weight, at most 6 decimals, at least 0; default 1.
     #[serde(default)]
     pub weight: Option<String>,
+    /// Name to a margin of the population that means of the measure speak for: with one margin they
+    /// are post-stratified, with several raked.
+    #[serde(default)]
+    pub population: BTreeMap<String, RawMargin>,
+    /// Time after which an event weighs half in means, such as `7d`, by age in whole steps of a
+    /// rolling window, each of which divides it.
+    #[serde(default)]
+    pub half_life: Option<String>,
+    /// Name to other events of the same key, whose fields `value` and `weight` read as columns.
+    #[serde(default)]
+    pub joins: BTreeMap<String, RawJoin>,
     /// SQL expression of what metrics with `distinct` count, such as `customer`. An event
     /// where it is NULL is not counted.
     #[serde(default)]
@@ -206,7 +241,9 @@ pub struct RawDefaults {
     pub groups_max: Option<u32>,
 }
 
-/// A metric: exactly one of `mean`, `share`, `balance`, `ratio`, `count`, `sum`, `distinct`, `quantile`.
+/// A metric: exactly one of `mean`, `share`, `balance`, `ratio`, `count`, `sum`, `distinct`, `quantile`,
+/// or one that compares the groups of another metric, or two metrics: `rank`, `shrunk`, `total_share`,
+/// `cumulative_share`, `vital_few`, `gap`, `quotient`, `rank_change`, `sigma`, `p_value`, `weighted_ranks`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawMetric {
@@ -234,68 +271,65 @@ pub struct RawMetric {
     /// Weighted quantile of a measure: the least value up to which a share of all weight lies.
     #[serde(default)]
     pub quantile: Option<RawQuantile>,
+    /// Place of each group in the order of another metric's values, from 1; equal values share the least.
+    #[serde(default)]
+    pub rank: Option<RawRank>,
+    /// Another metric's value, drawn toward the mean where it is of few events.
+    #[serde(default)]
+    pub shrunk: Option<RawShrunk>,
+    /// Name of a `count` or `sum`: each group's part of the sum of all groups, from 0 to 1.
+    #[serde(default)]
+    pub total_share: Option<String>,
+    /// Name of a `count` or `sum`: the part of the sum that a group makes with all larger ones.
+    #[serde(default)]
+    pub cumulative_share: Option<String>,
+    /// 1 for the fewest groups that make a share of the sum together, from the largest on; else 0.
+    #[serde(default)]
+    pub vital_few: Option<RawVitalFew>,
+    /// Another metric's value less a third one's, or less that of all other groups together.
+    #[serde(default)]
+    pub gap: Option<RawGap>,
+    /// Another metric's value as a part of a third one's, such as people trained of the average headcount.
+    #[serde(default)]
+    pub quotient: Option<RawQuotient>,
+    /// How many places each group has climbed in the order of another metric's values since a period before.
+    #[serde(default)]
+    pub rank_change: Option<RawRankChange>,
+    /// Name of a `ratio` per 1,000,000 opportunities: its level of sigma, with the shift of 1.5, at 6 decimals.
+    #[serde(default)]
+    pub sigma: Option<String>,
+    /// Probability of such a fall or rise from one metric to another where nothing has changed but by chance, at
+    /// 6 decimals.
+    #[serde(default)]
+    pub p_value: Option<RawPValue>,
+    /// Weighted sum of the ranks of several metrics, each from 0 for the worst group to 1 for the best.
+    #[serde(default)]
+    pub weighted_ranks: Option<Vec<RawRankPart>>,
     /// What it tells, in a sentence.
     #[serde(default)]
     pub description: Option<String>,
     /// Unit of the value, such as `points`.
     #[serde(default)]
     pub unit: Option<String>,
-    /// Names of windows.
+    /// Names of windows; of a metric that compares, default those of the metric that it reads.
     #[serde(default)]
     pub windows: Option<Vec<String>>,
-    /// Lists of dimension names; `[]` is the total.
+    /// Lists of dimension names; `[]` is the total. Of a metric that compares, default those of the metric
+    /// that it reads, without the total where groups are compared.
     #[serde(default)]
     pub grouping_sets: Option<Vec<Vec<String>>>,
-    /// Fewer events than this are `insufficient`.
+    /// Fewer events than this are `insufficient`; of a metric that compares, default as of the metric that it reads.
     #[serde(default)]
     pub n_min: Option<u32>,
-    /// Most groups that one window of a grouping set publishes.
+    /// Most groups that one window of a grouping set publishes, with the same default.
     #[serde(default)]
     pub groups_max: Option<u32>,
-    /// Bounds that page: what `satisflow rules` makes rules for Prometheus of.
+    /// What a window has to hold to be valid, of a mean, a share or a balance.
+    #[serde(default)]
+    pub validity: Option<RawValidity>,
+    /// Alerts: bounds, and tests that tell a change from chance.
     #[serde(default)]
     pub alerts: Vec<RawAlert>,
-}
-
-/// A bound of a metric's final values, in every group of a grouping set: `below` or `above`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RawAlert {
-    /// Name of one of the metric's windows.
-    pub window: String,
-    /// One of the metric's grouping sets; default the total.
-    #[serde(default)]
-    pub grouping_set: Vec<String>,
-    /// An alert begins below this; at most 6 decimals.
-    #[serde(default)]
-    pub below: Option<Decimal>,
-    /// An alert begins above this.
-    #[serde(default)]
-    pub above: Option<Decimal>,
-    /// It ends when the value is no longer beyond this; default the bound.
-    #[serde(default)]
-    pub clear: Option<Decimal>,
-    /// Fewer events page nobody; default the metric's.
-    #[serde(default)]
-    pub n_min: Option<u32>,
-    /// For how long the value has to be beyond the bound; default 5m.
-    #[serde(default, rename = "for")]
-    pub duration: Option<String>,
-    /// Label `severity` of the alert.
-    #[serde(default)]
-    #[schemars(extend("default" = "page"))]
-    pub severity: RawSeverity,
-}
-
-/// Who is told.
-#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RawSeverity {
-    /// Someone is woken.
-    #[default]
-    Page,
-    /// Someone looks at it in working hours.
-    Warn,
 }
 
 /// The two measures of a ratio.
@@ -319,4 +353,8 @@ pub struct RawQuantile {
     pub measure: String,
     /// The share of all weight, above 0 and below 1, at most 6 decimals: 0.5 is the median.
     pub at: Decimal,
+    /// Significant digits that values are ranked by, 1 to 9 (3: an error of at most 0.5 %), so that few are
+    /// held of many; without it every value is exact. A value's last digit is that of its 4th decimal.
+    #[serde(default)]
+    pub digits: Option<u32>,
 }

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use satisflow_kpi::{Kept, Metric, Plan, Window};
+use satisflow_alerts::Rule;
+use satisflow_kpi::{Comparison, Kept, Metric, Plan, Weighting, Window};
 use satisflow_rules::Threshold;
 
 use crate::index::Index;
+use crate::joins::Join;
 
 /// A dimension: rows are grouped by the text of an expression.
 #[derive(Debug, Clone)]
@@ -33,10 +35,36 @@ pub struct Measure {
     pub distinct: Option<String>,
     /// The key of which only some events count, and which.
     pub keyed: Option<KeyedBy>,
+    /// What part of a population an event is.
+    pub represented: Option<Represented>,
+    /// The population and the half-life that weigh its means.
+    pub weighting: Option<Weighting>,
+    /// Other events of the same key, whose fields `value` and `weight` read.
+    pub joins: Vec<Join>,
     /// Whether it reads each answer of an event, not the event.
     pub per_answer: bool,
     /// Topics it reads; none: all.
     pub topics: Vec<Arc<str>>,
+}
+
+/// What part of a population an event is.
+#[derive(Debug, Clone)]
+pub struct Represented {
+    /// How the population is divided.
+    pub margins: Vec<Margin>,
+    /// The number of an event's cell; NULL outside of the population.
+    pub cell: String,
+}
+
+/// One way in which a population is divided.
+#[derive(Debug, Clone)]
+pub struct Margin {
+    /// Its name.
+    pub name: Arc<str>,
+    /// SQL of an event's category.
+    pub by: String,
+    /// The categories, in the order of their numbers.
+    pub categories: Vec<String>,
 }
 
 /// Of the events of a key only some count.
@@ -59,8 +87,12 @@ pub struct MetricDefinition {
     pub unit: String,
     /// How it is made; measures are indexes into [`Catalog::measures`].
     pub metric: Metric,
+    /// What it says of groups side by side, or of two metrics.
+    pub compared: Option<Comparison>,
     /// Bounds that page. They are no part of its fingerprint.
     pub alerts: Vec<Threshold>,
+    /// What is decided from its rows, bounds included. They are no part of its fingerprint either.
+    pub rules: Vec<Rule>,
 }
 
 /// A checked catalog.
@@ -82,9 +114,19 @@ impl Catalog {
         self.dimensions.iter().map(|d| Arc::clone(&d.name)).collect()
     }
 
+    /// Their labels in metrics: the names, but where metrics have such a label already.
+    pub fn dimension_labels(&self) -> Vec<String> {
+        self.dimensions.iter().map(|d| satisflow_rules::label(&d.name)).collect()
+    }
+
     /// Whether any measure reads each answer.
     pub fn reads_answers(&self) -> bool {
         self.measures.iter().any(|measure| measure.per_answer)
+    }
+
+    /// All alerts of all metrics, in the order of metrics.
+    pub fn alert_rules(&self) -> Vec<Rule> {
+        self.metrics.iter().flat_map(|metric| metric.rules.clone()).collect()
     }
 
     /// The window of an index of the plan.

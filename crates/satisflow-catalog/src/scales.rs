@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use crate::functions::FOLD_LABEL;
-use crate::macros::{decimal, text};
+use crate::literals::{decimal, text};
 
 /// 100 points, 4 decimals.
 const WHOLE: i64 = 1_000_000;

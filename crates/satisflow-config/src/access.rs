@@ -12,7 +12,7 @@ use satisflow_model::CustomerKey;
 use satisflow_scram::{TokenHash, Verifier};
 
 use crate::raw::{RawConfig, RawProperty, RawTls, RawUser};
-use crate::resolve::Resolver;
+use crate::resolver::Resolver;
 
 /// What PostgreSQL's clients call the protocol inside of TLS.
 const ALPN: &[u8] = b"postgresql";
@@ -39,7 +39,7 @@ impl Resolver<'_> {
             let before = self.problem_count();
             match self.property(&at, &user.password).parse::<Verifier>() {
                 Ok(verifier) => {
-                    let tokens = self.tokens(name, &user.tokens);
+                    let tokens = self.tokens(&format!("/users/{}/tokens", escape(name)), &user.tokens);
                     users.insert(name.clone(), UserSettings { verifier, raw_data: user.raw_data, tokens });
                 }
                 // A file that can't be read was told of.
@@ -56,10 +56,10 @@ impl Resolver<'_> {
         users
     }
 
-    fn tokens(&mut self, name: &str, raw: &[RawProperty]) -> Vec<TokenHash> {
+    pub(crate) fn tokens(&mut self, list: &str, raw: &[RawProperty]) -> Vec<TokenHash> {
         let mut tokens = Vec::new();
         for (index, token) in raw.iter().enumerate() {
-            let at = format!("/users/{}/tokens/{index}", escape(name));
+            let at = format!("{list}/{index}");
             let before = self.problem_count();
             match self.property(&at, token).parse::<TokenHash>() {
                 Ok(token) => tokens.push(token),
@@ -85,13 +85,14 @@ impl Resolver<'_> {
         (self.problem_count() == before).then(|| CustomerKey::new(key.as_bytes()))
     }
 
-    pub(crate) fn tls(&mut self, raw: Option<&RawTls>) -> Option<Arc<ServerConfig>> {
+    pub(crate) fn tls(&mut self, at: &str, raw: Option<&RawTls>) -> Option<Arc<ServerConfig>> {
         let raw = raw?;
         let (certificate, key) = (self.folder.join(&raw.certificate), self.folder.join(&raw.key));
-        let chain = self.or_problem("/tls/certificate", &certificate, chain(&certificate));
-        let private = self.or_problem("/tls/key", &key, PrivateKeyDer::from_pem_file(&key).map_err(|e| e.to_string()));
+        let (of_certificate, of_key) = (format!("{at}/certificate"), format!("{at}/key"));
+        let chain = self.or_problem(&of_certificate, &certificate, chain(&certificate));
+        let private = self.or_problem(&of_key, &key, PrivateKeyDer::from_pem_file(&key).map_err(|e| e.to_string()));
         let server = server(chain?, private?).map_err(|error| error.to_string());
-        self.or_problem("/tls/key", &key, server)
+        self.or_problem(&of_key, &key, server)
     }
 
     fn or_problem<T>(&mut self, at: &str, file: &Path, read: Result<T, String>) -> Option<T> {
@@ -100,12 +101,12 @@ impl Resolver<'_> {
     }
 
     /// Only users behind TLS may come from elsewhere.
-    pub(crate) fn sql_may_face_its_network(&mut self, raw: &RawConfig, address: std::net::SocketAddr) {
+    pub(crate) fn may_face_its_network(&mut self, at: &str, raw: &RawConfig, address: std::net::SocketAddr) {
         if address.ip().is_loopback() || (!raw.users.is_empty() && raw.tls.is_some()) {
             return;
         }
         let message = format!("{address} is not a loopback address, and `users` or `tls` is missing");
-        self.problem("/sql/listen", message, "name users and a certificate, or listen on 127.0.0.1");
+        self.problem(at, message, "name users and a certificate, or listen on 127.0.0.1");
     }
 }
 

@@ -58,15 +58,22 @@ pub struct RawConfig {
     /// Users of SQL, by name. Without any, everyone on this machine may ask.
     #[serde(default)]
     pub users: BTreeMap<String, RawUser>,
-    /// Certificate of the PostgreSQL listener. With it, clients elsewhere have to use TLS.
+    /// Who is told of changes of alerts, by name.
+    #[serde(default)]
+    pub webhooks: BTreeMap<String, RawWebhook>,
+    /// Certificate of the listeners. With it, PostgreSQL's clients elsewhere, every client of Flight SQL, and those
+    /// of HTTP where it is not on loopback have to use TLS.
     #[serde(default)]
     pub tls: Option<RawTls>,
     /// PostgreSQL listener.
     #[serde(default)]
     pub sql: RawSql,
-    /// HTTP listener: /metrics, /healthz, /readyz, POST /sql.
+    /// HTTP listener: the page, /metrics, /healthz, /readyz, POST /sql.
     #[serde(default)]
     pub http: RawHttp,
+    /// Arrow Flight SQL listener. Statements have the time, the idle limit and the memory of `sql`.
+    #[serde(default)]
+    pub flight: RawFlight,
 }
 
 /// Where rows are kept.
@@ -344,7 +351,7 @@ pub struct RawPrivacy {
     pub customer_key: Option<RawProperty>,
 }
 
-/// A user of SQL, over PostgreSQL's protocol and HTTP.
+/// A user of SQL, over PostgreSQL's protocol, HTTP and Flight SQL.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawUser {
@@ -354,9 +361,36 @@ pub struct RawUser {
     #[serde(default)]
     #[schemars(extend("default" = false))]
     pub raw_data: bool,
-    /// Hashes of bearer tokens for HTTP, as `satisflow user token` prints them, or `{ file: ... }`.
+    /// Hashes of bearer tokens for HTTP and Flight SQL, as `satisflow user token` prints them, or `{ file: ... }`.
     #[serde(default)]
     pub tokens: Vec<RawProperty>,
+}
+
+/// Whom changes of alerts are posted to, as JSON that is signed.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawWebhook {
+    /// Where; https, or http on this machine.
+    pub url: String,
+    /// Key of at least 16 bytes, such as `openssl rand -hex 32` prints, or `{ file: ... }` that holds it: bodies
+    /// are signed with it by HMAC-SHA-256.
+    pub secret: RawProperty,
+    /// More headers, such as `Authorization`; never shown.
+    #[serde(default)]
+    #[schemars(extend("x-secret" = true))]
+    pub headers: BTreeMap<String, RawProperty>,
+    /// Longest wait for an answer, ms.
+    #[serde(default)]
+    #[schemars(extend("default" = 10000))]
+    pub timeout_ms: Option<u32>,
+    /// How long one change is tried again, with growing pauses, before it is left out with an error, ms.
+    #[serde(default)]
+    #[schemars(extend("default" = 86400000))]
+    pub retry_timeout_ms: Option<u32>,
+    /// Whether http may leave this machine: everyone on the way reads it then.
+    #[serde(default)]
+    #[schemars(extend("default" = false))]
+    pub allow_http: bool,
 }
 
 /// A certificate and its key.
@@ -389,20 +423,57 @@ pub struct RawSql {
     #[serde(default)]
     #[schemars(extend("default" = 3600))]
     pub idle_timeout_secs: Option<u32>,
-    /// Memory of all queries together.
+    /// Memory of all queries together; at least 1 MiB.
     #[serde(default)]
     #[schemars(extend("default" = 536870912))]
-    pub memory_bytes_max: Option<u32>,
+    pub memory_bytes_max: Option<u64>,
 }
 
 /// HTTP listener.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawHttp {
-    /// Loopback address and port.
+    /// Address and port; one that is not loopback needs `users`, and TLS that ends here or at a proxy.
     #[serde(default)]
     #[schemars(extend("default" = "127.0.0.1:8080"))]
     pub listen: Option<String>,
+    /// Certificate of HTTP alone, which speaks TLS only then, also on loopback. Without it, HTTP takes the `tls` of all
+    /// listeners where it is not on loopback.
+    #[serde(default)]
+    pub tls: Option<RawTls>,
+    /// A proxy in front ends TLS, over a network of your own: HTTP is served in the clear on any address, to `users`
+    /// only, and cookies are for TLS only.
+    #[serde(default)]
+    #[schemars(extend("default" = false))]
+    pub tls_by_proxy: bool,
+    /// Names that people and programs reach it by, such as satisflow.example, beside localhost, the host of
+    /// `external_url`, and any address where it is not on loopback: requests to others get 403.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    /// Where people reach the page, such as https://satisflow.example: links of alerts lead there.
+    #[serde(default)]
+    pub external_url: Option<String>,
+    /// Most connections: a page has up to six.
+    #[serde(default)]
+    #[schemars(extend("default" = 256))]
+    pub connections_max: Option<u32>,
+    /// A connection that sends no whole request, or does not read its answer, is ended after this long, s.
+    #[serde(default)]
+    #[schemars(extend("default" = 60))]
+    pub idle_timeout_secs: Option<u32>,
+    /// How long the login of a page is good for, s.
+    #[serde(default)]
+    #[schemars(extend("default" = 43200))]
+    pub session_lifetime_secs: Option<u32>,
+    /// Whether /metrics asks for nothing also where HTTP is not on loopback, or a proxy is in front. Else it asks for
+    /// a token of `metrics_tokens` or the login of a user there.
+    #[serde(default)]
+    #[schemars(extend("default" = false))]
+    pub metrics_open: bool,
+    /// Hashes of bearer tokens that show /metrics and nothing else, as `satisflow user token` prints them, or
+    /// `{ file: ... }`.
+    #[serde(default)]
+    pub metrics_tokens: Vec<RawProperty>,
     /// Most groups of a KPI and window shown as gauges.
     #[serde(default)]
     #[schemars(extend("default" = 200))]
@@ -411,4 +482,30 @@ pub struct RawHttp {
     #[serde(default)]
     #[schemars(extend("default" = 10000000))]
     pub rows_max: Option<u32>,
+}
+
+/// Arrow Flight SQL listener.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawFlight {
+    /// Address and port, such as 127.0.0.1:32010; one that is not loopback needs `users` and `tls`. Without it
+    /// nothing listens.
+    #[serde(default)]
+    pub listen: Option<String>,
+    /// Most connections.
+    #[serde(default)]
+    #[schemars(extend("default" = 64))]
+    pub connections_max: Option<u32>,
+    /// Most statements that are planned or run at the same time, of all connections.
+    #[serde(default)]
+    #[schemars(extend("default" = 64))]
+    pub streams_max: Option<u32>,
+    /// Most rows of one answer.
+    #[serde(default)]
+    #[schemars(extend("default" = 10000000))]
+    pub rows_max: Option<u32>,
+    /// How long the token of a login is good for, s.
+    #[serde(default)]
+    #[schemars(extend("default" = 86400))]
+    pub token_lifetime_secs: Option<u32>,
 }

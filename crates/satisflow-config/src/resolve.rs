@@ -6,18 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::tz::{TimeZone, TimeZoneDatabase};
 use satisflow_document::{Document, Problems, escape};
 use satisflow_kafka::{KafkaConfig, OnLostOffsets};
-use satisflow_model::{
-    Binding, BindingSource, CustomerKey, Limits, Mapping, Scale, Scales, SourceSpec, TimeFormat, fold_label,
-};
+use satisflow_model::{CustomerKey, Limits, Scales, SourceSpec};
 
 use crate::access::UserSettings;
-use crate::raw::{
-    RawAudit, RawBinding, RawBindingDetail, RawConfig, RawKafka, RawLake, RawLimits, RawOnIdle, RawOnLost, RawProperty,
-    RawSecretFile, RawSource, RawTime,
-};
+use crate::flight::FlightSettings;
+use crate::http::HttpSettings;
+use crate::raw::{RawAudit, RawConfig, RawKafka, RawLake, RawLimits, RawOnLost, RawProperty, RawTime};
+use crate::resolver::{Resolver, millis, size};
+use crate::sources::holds;
+use crate::webhooks::WebhookSettings;
 
 /// Which time closes windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +116,11 @@ pub struct Config {
     pub customer_key: Option<CustomerKey>,
     /// Users of SQL, by name.
     pub users: BTreeMap<String, UserSettings>,
-    /// TLS of the PostgreSQL listener.
+    /// Who is told of changes of alerts, by name.
+    pub webhooks: BTreeMap<String, WebhookSettings>,
+    /// Where people reach the page; links of alerts lead there.
+    pub external_url: Option<String>,
+    /// TLS of the PostgreSQL and Flight SQL listeners; that of HTTP is in `http`.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// PostgreSQL listener.
     pub sql_listen: SocketAddr,
@@ -130,17 +133,11 @@ pub struct Config {
     /// Memory of all queries together, bytes.
     pub query_memory_bytes_max: usize,
     /// HTTP listener.
-    pub http_listen: SocketAddr,
+    pub http: HttpSettings,
     /// Most groups of a KPI and window shown as gauges.
     pub metrics_groups_max: usize,
-    /// Most rows of one answer of SQL over HTTP.
-    pub http_rows_max: usize,
-}
-
-pub(crate) struct Resolver<'a> {
-    document: &'a Document,
-    problems: &'a mut Problems,
-    pub(crate) folder: PathBuf,
+    /// Arrow Flight SQL listener.
+    pub flight: FlightSettings,
 }
 
 impl Config {
@@ -154,24 +151,7 @@ impl Config {
     }
 }
 
-fn millis(value: Option<u32>, default: u32) -> Duration {
-    Duration::from_millis(u64::from(value.unwrap_or(default)))
-}
-
-fn size(value: Option<u32>, default: u32) -> usize {
-    value.unwrap_or(default) as usize
-}
-
 impl Resolver<'_> {
-    pub(crate) fn problem(&mut self, pointer: &str, message: String, hint: &str) {
-        let hint = (!hint.is_empty()).then(|| hint.to_owned());
-        self.problems.at(self.document, pointer, message, hint);
-    }
-
-    pub(crate) fn problem_count(&self) -> usize {
-        self.problems.len()
-    }
-
     fn config(mut self, raw: &RawConfig) -> Config {
         if raw.version != 1 {
             self.problem("/version", format!("version {} is not known", raw.version), "write `version: 1`");
@@ -180,6 +160,7 @@ impl Resolver<'_> {
         let kafka = raw.kafka.as_ref().map(|kafka| self.kafka(kafka, raw));
         let scales = Arc::new(self.scales(raw));
         let sources = self.sources(raw, &scales);
+        let tls = self.tls("/tls", raw.tls.as_ref());
         let seconds = |value: Option<u32>| {
             let seconds = u64::from(value.unwrap_or(300));
             (seconds > 0).then(|| Duration::from_secs(seconds))
@@ -214,15 +195,17 @@ impl Resolver<'_> {
             restatement_backlog_changes_max: size(raw.limits.restatement_backlog_changes_max, 250_000),
             customer_key: raw.privacy.customer_key.as_ref().and_then(|key| self.customer_key(key)),
             users: self.users(&raw.users),
-            tls: self.tls(raw.tls.as_ref()),
+            webhooks: self.webhooks(&raw.webhooks),
+            external_url: self.external_url(&raw.http),
+            http: self.http(raw, tls.as_ref()),
+            tls,
             sql_listen: self.sql_listen(raw),
             connections_max: size(raw.sql.connections_max, 64),
             statement_timeout: millis(raw.sql.statement_timeout_ms, 60_000),
             idle_timeout: idle_timeout(raw.sql.idle_timeout_secs),
-            query_memory_bytes_max: size(raw.sql.memory_bytes_max, 512 << 20),
-            http_listen: self.http_listen(raw),
+            query_memory_bytes_max: self.query_memory(raw.sql.memory_bytes_max),
             metrics_groups_max: size(raw.http.metrics_groups_max, 200),
-            http_rows_max: size(raw.http.rows_max, 10_000_000),
+            flight: self.flight(raw),
         }
     }
 
@@ -250,8 +233,14 @@ impl Resolver<'_> {
             ("/limits/restatement_backlog_changes_max", raw.limits.restatement_backlog_changes_max),
             ("/sql/connections_max", raw.sql.connections_max),
             ("/sql/statement_timeout_ms", raw.sql.statement_timeout_ms),
-            ("/sql/memory_bytes_max", raw.sql.memory_bytes_max),
+            ("/http/connections_max", raw.http.connections_max),
+            ("/http/idle_timeout_secs", raw.http.idle_timeout_secs),
+            ("/http/session_lifetime_secs", raw.http.session_lifetime_secs),
             ("/http/rows_max", raw.http.rows_max),
+            ("/flight/connections_max", raw.flight.connections_max),
+            ("/flight/streams_max", raw.flight.streams_max),
+            ("/flight/rows_max", raw.flight.rows_max),
+            ("/flight/token_lifetime_secs", raw.flight.token_lifetime_secs),
         ];
         for (pointer, _) in of.into_iter().filter(|(_, value)| *value == Some(0)) {
             let name = pointer.rsplit('/').next().unwrap_or_default();
@@ -260,6 +249,19 @@ impl Resolver<'_> {
         for (index, _) in raw.sources.iter().enumerate().filter(|(_, source)| source.hold_ms_max == Some(0)) {
             self.is_zero(&format!("/sources/{index}/hold_ms_max"), "hold_ms_max");
         }
+    }
+
+    /// The memory of all queries: less than one of them begins with would let nothing through.
+    fn query_memory(&mut self, bytes: Option<u64>) -> usize {
+        const BYTES_DEFAULT: u64 = 512 << 20;
+        const BYTES_LEAST: u64 = 1 << 20;
+        let bytes = bytes.unwrap_or(BYTES_DEFAULT);
+        let usable = usize::try_from(bytes).ok().filter(|_| bytes >= BYTES_LEAST);
+        usable.unwrap_or_else(|| {
+            let message = format!("`memory_bytes_max` is {bytes}: no query can run with that");
+            self.problem("/sql/memory_bytes_max", message, "at least 1048576; leave it out for 512 MiB");
+            0
+        })
     }
 
     fn is_zero(&mut self, pointer: &str, name: &str) {
@@ -296,174 +298,10 @@ impl Resolver<'_> {
         raw.iter().map(resolved).collect()
     }
 
-    pub(crate) fn property(&mut self, at: &str, value: &RawProperty) -> String {
-        // A password such as 007 is what is written, not the number that YAML makes of it.
-        let as_written = |read: String| self.document.written(at).map_or(read, str::to_owned);
-        match value {
-            RawProperty::Text(text) => text.reveal().to_owned(),
-            RawProperty::Number(number) => as_written(number.to_string()),
-            RawProperty::Flag(flag) => as_written(flag.to_string()),
-            RawProperty::File(RawSecretFile { file }) => {
-                let path = self.folder.join(file);
-                let read = std::fs::read_to_string(&path).unwrap_or_else(|error| {
-                    let message = format!("{}: {error}", path.display());
-                    self.problem(at, message, "the file holds the property's value");
-                    String::new()
-                });
-                read.strip_suffix("\r\n").or(read.strip_suffix('\n')).unwrap_or(&read).to_owned()
-            }
-        }
-    }
-
-    /// A path is relative to the configuration file.
-    fn place(&self, url: &str) -> String {
-        if url.contains("://") { url.to_owned() } else { self.folder.join(url).to_string_lossy().into_owned() }
-    }
-
     fn sql_listen(&mut self, raw: &RawConfig) -> SocketAddr {
         let address = self.listen("/sql/listen", raw.sql.listen.as_deref(), "127.0.0.1:5433");
-        self.sql_may_face_its_network(raw, address);
+        self.may_face_its_network("/sql/listen", raw, address);
         address
-    }
-
-    fn http_listen(&mut self, raw: &RawConfig) -> SocketAddr {
-        let address = self.listen("/http/listen", raw.http.listen.as_deref(), "127.0.0.1:8080");
-        if !address.ip().is_loopback() {
-            let message = format!("{address} is not a loopback address, and HTTP is served in the clear");
-            self.problem("/http/listen", message, "listen on 127.0.0.1 and put a proxy with TLS in front");
-        }
-        address
-    }
-
-    fn listen(&mut self, pointer: &str, text: Option<&str>, default: &str) -> SocketAddr {
-        text.unwrap_or(default).parse().unwrap_or_else(|_| {
-            let message = format!("`{}` is not an address and port", text.unwrap_or_default());
-            self.problem(pointer, message, "such as 127.0.0.1:5433");
-            SocketAddr::from(([127, 0, 0, 1], 0))
-        })
-    }
-
-    fn scales(&mut self, raw: &RawConfig) -> Scales {
-        let mut scales = Scales::default();
-        for (name, scale) in &raw.scales {
-            match (scale.min.scaled(4), scale.max.scaled(4)) {
-                (Some(min), Some(max)) if min < max => {
-                    scales.insert(name.clone(), Scale { min, max, integral: scale.integral });
-                }
-                _ => self.problem(
-                    &format!("/scales/{}", escape(name)),
-                    format!("scale `{name}` has no range of at most 4 decimals"),
-                    "min is less than max",
-                ),
-            }
-        }
-        scales
-    }
-
-    fn sources(&mut self, raw: &RawConfig, scales: &Arc<Scales>) -> BTreeMap<String, SourceSpec> {
-        let mut sources = BTreeMap::new();
-        for (index, source) in raw.sources.iter().enumerate() {
-            let spec = SourceSpec {
-                name: source.name.clone().unwrap_or_else(|| source.topic.clone()),
-                mapping: source.mapping.as_ref().map(|_| self.mapping(index, source)),
-                scales: Arc::clone(scales),
-            };
-            if sources.insert(source.topic.clone(), spec).is_some() {
-                let message = format!("topic `{}` is there twice", source.topic);
-                self.problem(&format!("/sources/{index}/topic"), message, "one source reads a topic");
-            }
-        }
-        // A list of the wrong form is left out of what is read, and was told of.
-        let given = self.document.value("/sources").is_some_and(|value| value.as_array().is_none_or(|l| !l.is_empty()));
-        if sources.is_empty() && !given {
-            self.problem("/sources", "no source is named".to_owned(), "such as `sources: [{ topic: feedback }]`");
-        }
-        sources
-    }
-
-    fn mapping(&mut self, index: usize, source: &RawSource) -> Mapping {
-        let mut fields = BTreeMap::new();
-        for (name, binding) in source.mapping.iter().flatten() {
-            let at = format!("/sources/{index}/mapping/{}", escape(name));
-            self.is_a_field(&at, name);
-            let detail = match binding {
-                RawBinding::Pointer(pointer) => &RawBindingDetail {
-                    pointer: Some(pointer.clone()),
-                    constant: None,
-                    format: None,
-                    zone: None,
-                    labels: None,
-                },
-                RawBinding::Detail(detail) => detail,
-            };
-            if let Some(binding) = self.binding(&at, detail) {
-                fields.insert(name.clone(), binding);
-            }
-        }
-        Mapping { fields }
-    }
-
-    fn is_a_field(&mut self, at: &str, name: &str) {
-        let known: Vec<&str> =
-            satisflow_model::fields().iter().map(|f| f.name).chain(["answers", "attributes"]).collect();
-        if !known.contains(&name) {
-            let near = satisflow_document::nearest(name, &known);
-            let hint =
-                near.map_or("docs/events.md lists the fields".to_owned(), |near| format!("did you mean `{near}`?"));
-            self.problem(at, format!("an event has no field `{name}`"), &hint);
-        }
-    }
-
-    fn binding(&mut self, at: &str, raw: &RawBindingDetail) -> Option<Binding> {
-        let source = match (&raw.pointer, &raw.constant) {
-            (Some(pointer), None) if pointer.starts_with('/') => BindingSource::Pointer(pointer.clone()),
-            (None, Some(text)) => BindingSource::Constant(text.clone()),
-            // Something is there that is not text, which was told of.
-            (None, None) if ["pointer", "const"].iter().any(|n| self.is_given(&format!("{at}/{n}"))) => return None,
-            _ => {
-                self.problem(at, "a field has either a JSON pointer or a `const`".to_owned(), "such as `/order/id`");
-                return None;
-            }
-        };
-        let time = raw.format.as_ref().map(|format| TimeFormat {
-            format: format.clone(),
-            zone: raw.zone.as_ref().map_or(TimeZone::UTC, |zone| self.zone(&format!("{at}/zone"), zone)),
-        });
-        if let Some(time) = time.as_ref().filter(|time| !time.is_usable()) {
-            let message = format!("no time can be read in the form `{}`", time.format);
-            self.problem(&format!("{at}/format"), message, "such as `%Y-%m-%d %H:%M:%S` or `%B %d, %Y`");
-        }
-        let labels = raw.labels.as_ref().map(|labels| self.labels(at, labels));
-        Some(Binding { source, time, labels })
-    }
-
-    /// Folded labels to scores of 4 decimals.
-    fn labels(&mut self, at: &str, raw: &BTreeMap<String, satisflow_document::Decimal>) -> BTreeMap<String, i64> {
-        let mut labels = BTreeMap::new();
-        for (label, score) in raw {
-            let at = format!("{at}/labels/{}", escape(label));
-            let score = score.scaled(4).unwrap_or_else(|| {
-                let message = format!("the score of `{label}` is not a number of at most 4 decimals");
-                self.problem(&at, message, "such as 3 or 2.5");
-                0
-            });
-            if labels.insert(fold_label(label), score).is_some_and(|other| other != score) {
-                let message = format!("`{label}` is compared like another label, which has another score");
-                self.problem(&at, message, "full-width forms and Traditional characters are folded: leave one out");
-            }
-        }
-        labels
-    }
-
-    fn is_given(&self, pointer: &str) -> bool {
-        self.document.value(pointer).is_some_and(|value| !value.is_null())
-    }
-
-    fn zone(&mut self, pointer: &str, name: &str) -> TimeZone {
-        TimeZoneDatabase::bundled().get(name).unwrap_or_else(|_| {
-            self.problem(pointer, format!("zone `{name}` is not in the IANA database"), "such as `Europe/Berlin`");
-            TimeZone::UTC
-        })
     }
 }
 
@@ -471,12 +309,6 @@ fn idle_timeout(seconds: Option<u32>) -> Option<Duration> {
     const IDLE_TIMEOUT_SECS_DEFAULT: u32 = 3600;
     let seconds = seconds.unwrap_or(IDLE_TIMEOUT_SECS_DEFAULT);
     (seconds > 0).then(|| Duration::from_secs(u64::from(seconds)))
-}
-
-fn holds(sources: &[RawSource]) -> BTreeMap<String, Duration> {
-    const HOLD_MS_MAX_DEFAULT: u32 = 86_400_000;
-    let held = sources.iter().filter(|source| source.on_idle == RawOnIdle::Hold);
-    held.map(|source| (source.topic.clone(), millis(source.hold_ms_max, HOLD_MS_MAX_DEFAULT))).collect()
 }
 
 fn audit(raw: &RawAudit) -> Option<AuditSettings> {

@@ -6,10 +6,12 @@
 mod document;
 mod nesting;
 mod problems;
+mod reference;
 mod schema;
 mod values;
 
 pub use document::{Document, escape};
 pub use problems::{Problem, Problems};
+pub use reference::reference;
 pub use schema::nearest;
 pub use values::{Decimal, Secret};

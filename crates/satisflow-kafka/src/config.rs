@@ -11,6 +11,8 @@ use crate::KafkaError;
 
 /// How long the broker may take for one answer.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same trouble is told this often.
+pub(crate) const REPEAT_WARNING: Duration = Duration::from_secs(10);
 
 /// What to do when retention has removed records that were not read yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

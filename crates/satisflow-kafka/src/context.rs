@@ -16,25 +16,11 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc::Sender;
 
 use crate::batch::PolledBatch;
-use crate::config::{ANSWER_TIMEOUT, OnLostOffsets};
-use crate::lost::{self, Partition};
+use crate::config::{ANSWER_TIMEOUT, OnLostOffsets, REPEAT_WARNING};
+use crate::event::SourceEvent;
+use crate::gap::go_on;
+use crate::partition::{Partition, PartitionProgress, PositionSource};
 use crate::same::{self, Found};
-use crate::source::{PositionSource, REPEAT_WARNING, SourceEvent};
-
-/// Where a partition stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PartitionProgress {
-    /// The topic.
-    pub topic: String,
-    /// The partition.
-    pub partition: i32,
-    /// Next offset to hand over.
-    pub position: i64,
-    /// End of the partition at the broker; -1 while unknown, or while reading stands still.
-    pub end: i64,
-    /// Whether the position is the end.
-    pub at_end: bool,
-}
 
 /// Why a partition can't be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,7 +164,7 @@ impl SourceContext {
         let (from, gap) = self.start(consumer, key)?;
         // What was read before it comes before it.
         self.hand_over();
-        lost::assign_again(consumer, key, from).map_err(|error| Trouble::Passing(error.to_string()))?;
+        assign_again(consumer, key, from).map_err(|error| Trouble::Passing(error.to_string()))?;
         self.send(SourceEvent::Assigned(vec![key.clone()]));
         gap.into_iter().for_each(|gap| self.send(gap));
         Ok(())
@@ -204,7 +190,7 @@ impl SourceContext {
         let ends = consumer.fetch_watermarks(topic, partition, ANSWER_TIMEOUT).map_err(|error| {
             Trouble::Passing(format!("the ends of partition {partition} of topic {topic} can't be read: {error}"))
         })?;
-        let (from, gap) = lost::go_on(self.on_lost, key, position, ends).map_err(Trouble::Lasting)?;
+        let (from, gap) = go_on(self.on_lost, key, position, ends).map_err(Trouble::Lasting)?;
         self.is_still_the_same(key, position, ends.0)?;
         Ok((Some(from), gap))
     }
@@ -267,6 +253,23 @@ fn give_back(consumer: &BaseConsumer<SourceContext>, list: &TopicPartitionList) 
         }
     }
     consumer.incremental_unassign(&back)
+}
+
+/// The client seeks only in partitions that it reads: this one starts anew.
+pub(crate) fn assign_again(
+    consumer: &BaseConsumer<SourceContext>,
+    key: &Partition,
+    from: Option<i64>,
+) -> Result<(), ClientError> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition(&key.0, key.1);
+    // One whose start could not be told was not begun.
+    if consumer.assignment()?.find_partition(&key.0, key.1).is_some() {
+        consumer.incremental_unassign(&list)?;
+    }
+    let mut list = TopicPartitionList::new();
+    consumer.context().begin(&mut list, key, from);
+    consumer.incremental_assign(&list)
 }
 
 /// librdkafka's word for a partition that it has given up after an error.

@@ -9,9 +9,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use crate::KafkaError;
 use crate::config::{self, ANSWER_TIMEOUT, KafkaConfig};
-use crate::lost::Partition;
+use crate::partition::{Partition, PositionSource};
 use crate::same::{self, Found};
-use crate::source::PositionSource;
 
 /// What the broker says of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,19 +11,22 @@ mod config;
 mod context;
 mod embedded;
 mod ends;
+mod event;
+mod gap;
 mod lost;
+mod partition;
 mod producer;
 mod same;
 mod source;
 
 pub use batch::PolledBatch;
 pub use config::{KafkaConfig, OnLostOffsets};
-pub use context::PartitionProgress;
 pub use embedded::EmbeddedBroker;
 pub use ends::{PartitionEnd, PartitionEnds};
+pub use event::SourceEvent;
+pub use partition::{LastRecord, PartitionProgress, PositionSource};
 pub use producer::{Delivered, Producer, ensure_topic};
-pub use same::LastRecord;
-pub use source::{KafkaSource, PositionSource, SourceEvent, SourceLoad};
+pub use source::{KafkaSource, SourceLoad};
 
 /// The Kafka client failed.
 #[derive(Debug, thiserror::Error)]

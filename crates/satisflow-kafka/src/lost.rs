@@ -8,51 +8,16 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
-use crate::config::{ANSWER_TIMEOUT, OnLostOffsets};
-use crate::context::{SourceContext, Trouble};
-use crate::source::SourceEvent;
-
-/// Topic and partition.
-pub(crate) type Partition = (String, i32);
+use crate::config::ANSWER_TIMEOUT;
+use crate::context::{SourceContext, Trouble, assign_again};
+use crate::event::SourceEvent;
+use crate::gap::go_on;
+use crate::partition::Partition;
 
 /// Tries to go on with one partition without reading a record in between.
 const TRIES_MAX: u32 = 10;
-
-/// Where to go on from `position`, given what the broker has (first offset, end).
-///
-/// # Errors
-/// A message for the operator when that is not for the service to decide.
-pub(crate) fn go_on(
-    on_lost: OnLostOffsets,
-    (topic, partition): &Partition,
-    position: i64,
-    (low, high): (i64, i64),
-) -> Result<(i64, Option<SourceEvent>), String> {
-    if position > high {
-        return Err(format!(
-            "the lake stands at offset {position} of partition {partition} of topic {topic}, and the topic ends at \
-             {high}: it was deleted and created again, or another cluster is configured. Give the new topic \
-             another name, or use a new lake"
-        ));
-    }
-    if position >= low {
-        return Ok((position, None));
-    }
-    match on_lost {
-        OnLostOffsets::Stop => Err(format!(
-            "offsets {position} to {} of partition {partition} of topic {topic} were removed by retention before \
-             they were read. Set `kafka.on_lost_offsets: resume` to go on at {low} with the gap on record",
-            low - 1
-        )),
-        OnLostOffsets::Resume => {
-            let gap = SourceEvent::Gap { topic: topic.clone(), partition: *partition, from: position, to: low };
-            Ok((low, Some(gap)))
-        }
-    }
-}
 
 /// Refusals of the broker that wait to be dealt with.
 #[derive(Debug, Default)]
@@ -175,21 +140,4 @@ fn read_to(consumer: &BaseConsumer<SourceContext>, key: &Partition) -> Result<Op
     let positions = consumer.position().map_err(|error| error.to_string())?;
     let found = positions.find_partition(&key.0, key.1);
     Ok(found.and_then(|element| element.offset().to_raw()).filter(|offset| *offset >= 0))
-}
-
-/// The client seeks only in partitions that it reads: this one starts anew.
-pub(crate) fn assign_again(
-    consumer: &BaseConsumer<SourceContext>,
-    key: &Partition,
-    from: Option<i64>,
-) -> Result<(), rdkafka::error::KafkaError> {
-    let mut list = TopicPartitionList::new();
-    list.add_partition(&key.0, key.1);
-    // One whose start could not be told was not begun.
-    if consumer.assignment()?.find_partition(&key.0, key.1).is_some() {
-        consumer.incremental_unassign(&list)?;
-    }
-    let mut list = TopicPartitionList::new();
-    consumer.context().begin(&mut list, key, from);
-    consumer.incremental_assign(&list)
 }

@@ -98,7 +98,8 @@ impl Producer {
     }
 }
 
-/// Creates a topic unless it is there. `properties` are settings of the client.
+/// Creates a topic unless it is there; gives the number of its partitions if it was. `properties` are settings of the
+/// client.
 ///
 /// # Errors
 /// When the broker refuses.
@@ -107,15 +108,19 @@ pub async fn ensure_topic(
     topic: &str,
     partitions: i32,
     properties: &BTreeMap<String, String>,
-) -> Result<(), KafkaError> {
+) -> Result<Option<usize>, KafkaError> {
     let admin: AdminClient<DefaultClientContext> = config::client(brokers, properties)?.create()?;
     let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
     let options = AdminOptions::new().operation_timeout(Some(FLUSH_TIMEOUT)).request_timeout(Some(FLUSH_TIMEOUT));
     for result in admin.create_topics([&new], &options).await? {
         match result {
-            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Ok(_) => {}
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {
+                let metadata = admin.inner().fetch_metadata(Some(topic), FLUSH_TIMEOUT)?;
+                return Ok(metadata.topics().first().map(|topic| topic.partitions().len()));
+            }
             Err((topic, code)) => return Err(KafkaError::Topic { topic, reason: code.to_string() }),
         }
     }
-    Ok(())
+    Ok(None)
 }

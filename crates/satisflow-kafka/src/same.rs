@@ -9,18 +9,9 @@ use rdkafka::error::KafkaError as ClientError;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::config::ANSWER_TIMEOUT;
-use crate::lost::Partition;
+use crate::partition::{LastRecord, Partition};
 
 const POLL: Duration = Duration::from_millis(100);
-
-/// The last record that was taken of a partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LastRecord {
-    /// Its offset.
-    pub offset: i64,
-    /// Kafka's timestamp of it, ms since the epoch.
-    pub timestamp_ms: i64,
-}
 
 /// What the broker has in a record's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,10 +14,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::KafkaError;
 use crate::batch::PolledBatch;
-use crate::config::{self, KafkaConfig};
-use crate::context::{PartitionProgress, Parts, SourceContext, Trouble};
-use crate::lost::{Lost, Partition};
-use crate::same::LastRecord;
+use crate::config::{self, KafkaConfig, REPEAT_WARNING};
+use crate::context::{Parts, SourceContext, Trouble};
+use crate::event::SourceEvent;
+use crate::lost::Lost;
+use crate::partition::{Partition, PositionSource};
 
 /// Batches on their way, at most; bytes are limited beside.
 const EVENTS_MAX: usize = 256;
@@ -30,55 +31,6 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// A lake that does not say where a partition stands is asked again this often, a second apart.
 const LAKE_TRIES_MAX: u32 = 5;
-pub(crate) const REPEAT_WARNING: Duration = Duration::from_secs(10);
-
-/// Where partitions are to be read from.
-pub trait PositionSource: Send + Sync {
-    /// Next offset to read; `None` for a partition that was never read.
-    ///
-    /// # Errors
-    /// A message when it can't be told; the partition is not read then.
-    fn position(&self, topic: &str, partition: i32) -> Result<Option<i64>, String>;
-
-    /// The last record before a position, to know a topic again by; `None` when there is none.
-    ///
-    /// # Errors
-    /// A message when it can't be told; the partition is not read then.
-    fn last_record(&self, _topic: &str, _partition: i32, _position: i64) -> Result<Option<LastRecord>, String> {
-        Ok(None)
-    }
-}
-
-/// What the poll thread tells.
-#[derive(Debug)]
-pub enum SourceEvent {
-    /// Records.
-    Batch(PolledBatch),
-    /// Partitions are read from now on.
-    Assigned(Vec<(String, i32)>),
-    /// Partitions are taken away: flush, then send on `done`.
-    Revoked {
-        /// The partitions.
-        partitions: Vec<(String, i32)>,
-        /// To be sent to when all their records are committed.
-        done: std::sync::mpsc::Sender<()>,
-    },
-    /// Where partitions stand.
-    Progress(Vec<PartitionProgress>),
-    /// Records `from..to` were removed before they were read.
-    Gap {
-        /// The topic.
-        topic: String,
-        /// The partition.
-        partition: i32,
-        /// First offset that is gone.
-        from: i64,
-        /// Where reading goes on.
-        to: i64,
-    },
-    /// The service can't go on with this partition, and says why.
-    Failed(String),
-}
 
 /// What the poll thread is asked for.
 enum Wish {

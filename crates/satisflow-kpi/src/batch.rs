@@ -9,6 +9,8 @@ pub enum Sign {
     Count,
     /// It counted before and does so no longer; its trace stays.
     Recall,
+    /// It counted before and is counted anew: what is joined to it has changed.
+    Replace,
     /// It leaves the trace of its passing and no value: a void event, or a
     /// copy of one that counts.
     Touch,
@@ -33,6 +35,11 @@ pub struct MeasureInput {
     ///
     /// [`Metric::Distinct`]: crate::Metric::Distinct
     pub distinct: Option<Vec<Option<u128>>>,
+    /// The number of each row's cell in its measure's [`Population`]. A row without one is not
+    /// selected. `None`: the measure has no population.
+    ///
+    /// [`Population`]: crate::Population
+    pub cell: Option<Vec<Option<u32>>>,
 }
 
 /// A batch of events, measured. All arrays have the same length.
@@ -63,6 +70,11 @@ impl MeasureInput {
         self.distinct.as_ref().and_then(|keys| keys[row]).unwrap_or_default()
     }
 
+    /// The cell of a row that is selected.
+    pub(crate) fn cell_at(&self, row: usize) -> u32 {
+        self.cell.as_ref().and_then(|cells| cells[row]).unwrap_or_default()
+    }
+
     /// Weight and value of a row as integers of their scales, if it is selected.
     pub(crate) fn at(&self, row: usize) -> Option<(i64, i64)> {
         use arrow::array::Array;
@@ -71,7 +83,8 @@ impl MeasureInput {
             && self.value.is_valid(row)
             && self.weight.is_valid(row)
             && self.key.as_ref().is_none_or(|key| key.is_valid(row))
-            && self.distinct.as_ref().is_none_or(|keys| keys[row].is_some());
+            && self.distinct.as_ref().is_none_or(|keys| keys[row].is_some())
+            && self.cell.as_ref().is_none_or(|cells| cells[row].is_some());
         if !selected {
             return None;
         }

@@ -4,6 +4,7 @@
 //! Adding and removing are inverse here too, so that distinct counts and
 //! quantiles follow retractions and late events as sums do.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::definition::Metric;
 use crate::stats::{Z_95, effective_n};
 use crate::sums::{Overflow, Sums};
+use crate::validity::Validity;
+use crate::weighting::{Cells, Weighted, Weighting, Weights};
+use crate::window::Window;
 
 /// 6 decimals, of a quantile's level.
 const MILLION: i128 = 1_000_000;
@@ -19,12 +23,13 @@ const VALUE_TO_NUMERATOR: i128 = 1_000_000;
 const ONE: i128 = 10_000_000_000;
 
 /// What a KPI reads of a content beside its sums.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Reading {
     Sums,
     Distinct,
     /// Level in millionths.
     Quantile(u32),
+    Weighted(Box<Weights>),
 }
 
 /// What the counts of a window tell, 10 decimals.
@@ -40,15 +45,18 @@ pub struct Told {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Counts(BTreeMap<i128, i128>);
 
-/// Sums, and counts where a KPI reads them.
+/// Sums, and counts or cells where a KPI reads them; then those of the next metric that it reads.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Content {
     pub(crate) sums: Sums,
     counts: Option<Box<Counts>>,
+    cells: Option<Box<Cells>>,
+    next: Option<Box<Content>>,
 }
 
 impl Reading {
-    pub(crate) fn of(metric: Metric) -> Reading {
+    /// Of a metric that is not weighted.
+    pub(crate) fn plain(metric: Metric) -> Reading {
         match metric {
             Metric::Distinct(_) => Reading::Distinct,
             Metric::Quantile { millionths, .. } => Reading::Quantile(millionths),
@@ -56,16 +64,29 @@ impl Reading {
         }
     }
 
-    /// What one event adds: `key` is what is counted distinct, by its hash.
-    pub(crate) fn content(self, sums: Sums, weight: i64, value: i64, key: u128) -> Content {
-        if self == Reading::Sums || weight <= 0 {
-            return sums.into();
+    /// Of a metric over a window; by cell where it is weighted, or has to be valid.
+    pub(crate) fn of(metric: Metric, weighting: Option<(Weighting, &Validity)>, window: &Window) -> Reading {
+        match (Reading::plain(metric), weighting) {
+            (Reading::Sums, Some((weighting, validity))) => {
+                Reading::Weighted(Box::new(Weights::of(weighting, validity.clone(), window, metric.per())))
+            }
+            (plain, _) => plain,
         }
-        let entry = match self {
-            Reading::Distinct => (i128::from_be_bytes(key.to_be_bytes()), 1),
-            _ => (i128::from(value), i128::from(weight)),
-        };
-        Content { sums, counts: Some(Box::new(Counts(BTreeMap::from([entry])))) }
+    }
+
+    /// Whether a row stands at each step while anything is held.
+    pub(crate) fn decays(&self) -> bool {
+        matches!(self, Reading::Weighted(weights) if weights.decays())
+    }
+
+    /// What an event does in the pane that ends at a time.
+    pub(crate) fn dated<'a>(&self, delta: &'a Content, pane_end: i64) -> Cow<'a, Content> {
+        match &delta.cells {
+            Some(cells) if self.decays() => {
+                Cow::Owned(Content { cells: Some(Box::new(cells.dated(pane_end))), ..delta.clone() })
+            }
+            _ => Cow::Borrowed(delta),
+        }
     }
 }
 
@@ -92,20 +113,55 @@ impl Counts {
     }
 }
 
+/// A value to so many significant digits, half away from zero: the bucket that it is counted in.
+fn to_digits(value: i64, digits: Option<u32>) -> i128 {
+    let value = i128::from(value);
+    let Some(digits) = digits else { return value };
+    let has = value.unsigned_abs().checked_ilog10().map_or(1, |log| log + 1);
+    let unit = 10i128.pow(has.saturating_sub(digits));
+    (value.abs() + unit / 2) / unit * unit * value.signum()
+}
+
 impl From<Sums> for Content {
     fn from(sums: Sums) -> Content {
-        Content { sums, counts: None }
+        Content { sums, counts: None, cells: None, next: None }
     }
 }
 
 impl Content {
+    /// What one event adds to a metric: `key` is what is counted distinct, by its hash.
+    pub(crate) fn of_event(metric: Metric, weight: i64, value: i64, key: u128) -> Content {
+        let sums = Sums::of_event(weight, value);
+        let entry = match metric {
+            Metric::Distinct(_) => (i128::from_be_bytes(key.to_be_bytes()), 1),
+            Metric::Quantile { digits, .. } => (to_digits(value, digits), i128::from(weight)),
+            _ => return sums.into(),
+        };
+        let counts = (weight > 0).then(|| Box::new(Counts(BTreeMap::from([entry]))));
+        Content { sums, counts, cells: None, next: None }
+    }
+
+    /// What one event adds to a metric that is weighted, in its cell.
+    pub(crate) fn of_cell(weight: i64, value: i64, cell: u32) -> Content {
+        let sums = Sums::of_event(weight, value);
+        let cells = (weight > 0).then(|| Box::new(Cells::of_event(sums, cell)));
+        Content { sums, counts: None, cells, next: None }
+    }
+
+    /// What one event adds to a side of a rate: none of it counts in the KPI's own sums.
+    pub(crate) fn of_rate(weight: i64, value: i64, cell: u32) -> Content {
+        Content { sums: Sums::default(), ..Content::of_cell(weight, value, cell) }
+    }
+
     /// Adds `other`.
     ///
     /// # Errors
     /// [`Overflow`]; `self` is then unusable.
     pub(crate) fn add(&mut self, other: &Content) -> Result<(), Overflow> {
         self.sums.add(&other.sums)?;
-        self.shift(other, 1)
+        self.shift_cells(other, true)?;
+        self.shift(other, 1)?;
+        other.next.as_ref().map_or(Ok(()), |next| self.next.get_or_insert_default().add(next))
     }
 
     /// Takes `other` away.
@@ -114,7 +170,19 @@ impl Content {
     /// [`Overflow`] as for [`Content::add`].
     pub(crate) fn subtract(&mut self, other: &Content) -> Result<(), Overflow> {
         self.sums.subtract(&other.sums)?;
-        self.shift(other, -1)
+        self.shift_cells(other, false)?;
+        self.shift(other, -1)?;
+        other.next.as_ref().map_or(Ok(()), |next| self.next.get_or_insert_default().subtract(next))
+    }
+
+    fn shift_cells(&mut self, other: &Content, is_added: bool) -> Result<(), Overflow> {
+        let Some(more) = &other.cells else { return Ok(()) };
+        let held = self.cells.get_or_insert_default();
+        held.shift(more, is_added)?;
+        if held.is_empty() {
+            self.cells = None;
+        }
+        Ok(())
     }
 
     fn shift(&mut self, other: &Content, sign: i128) -> Result<(), Overflow> {
@@ -130,24 +198,54 @@ impl Content {
     /// The inverse.
     pub(crate) fn negated(mut self) -> Content {
         self.sums = self.sums.negated();
+        self.cells = self.cells.map(|cells| Box::new(cells.negated()));
         self.counts.iter_mut().flat_map(|counts| counts.0.values_mut()).for_each(|count| *count = -*count);
+        self.next = self.next.map(|next| Box::new(next.negated()));
         self
     }
 
     /// Whether nothing is counted.
     pub(crate) fn is_zero(&self) -> bool {
-        self.sums.is_zero() && self.counts.is_none()
+        self.is_zero_itself() && self.next.as_ref().is_none_or(|next| next.is_zero())
+    }
+
+    /// Whether nothing is counted of this metric, whatever is of the next ones.
+    pub(crate) fn is_zero_itself(&self) -> bool {
+        self.sums.is_zero() && self.counts.is_none() && self.cells.is_none()
+    }
+
+    /// Takes in what an event adds to the measure or the base of a metric, by the number of the metric.
+    /// Each fills other sums.
+    pub(crate) fn join(&mut self, metric: usize, one: &Content) {
+        let mut place = self;
+        for _ in 0..metric {
+            place = place.next.get_or_insert_default();
+        }
+        place.add(one).expect("the sums of one event are far within their types");
+    }
+
+    /// What is held of a metric, by its number; `None` is nothing.
+    pub(crate) fn of_metric(&self, number: usize) -> Option<&Content> {
+        std::iter::successors(Some(self), |content| content.next.as_deref()).nth(number)
     }
 
     /// What a KPI reads beside the sums; `None` where there is nothing to read.
-    pub(crate) fn told(&self, reading: Reading) -> Option<Told> {
+    pub(crate) fn told(&self, reading: &Reading) -> Option<Told> {
         match reading {
-            Reading::Sums => None,
+            Reading::Sums | Reading::Weighted(_) => None,
             Reading::Distinct => {
                 let keys = self.counts.as_ref().map_or(0, |counts| counts.0.len());
                 Some(Told { value: i128::try_from(keys).unwrap_or(i128::MAX) * ONE, bounds: None })
             }
-            Reading::Quantile(millionths) => self.quantile(i128::from(millionths)),
+            Reading::Quantile(millionths) => self.quantile(i128::from(*millionths)),
+        }
+    }
+
+    /// What a weighted KPI reads of a window that ends at `end`.
+    pub(crate) fn weighted(&self, reading: &Reading, end: i64) -> Option<Weighted> {
+        match reading {
+            Reading::Weighted(weights) => Some(weights.tell(self.cells.as_deref(), end)),
+            Reading::Sums | Reading::Distinct | Reading::Quantile(_) => None,
         }
     }
 
@@ -168,20 +266,28 @@ impl Content {
 mod tests {
     use super::*;
 
-    fn all(reading: Reading, events: &[(i64, i64, u128)]) -> Content {
+    fn all(metric: Metric, events: &[(i64, i64, u128)]) -> Content {
         let mut all = Content::default();
         for (weight, value, key) in events {
-            let one = reading.content(Sums::of_event(*weight, *value), *weight, *value, *key);
-            all.add(&one).unwrap();
+            all.add(&Content::of_event(metric, *weight, *value, *key)).unwrap();
         }
         all
     }
 
-    const MEDIAN: Reading = Reading::Quantile(500_000);
+    const DISTINCT: Metric = Metric::Distinct(0);
+    const MEDIAN: Metric = quantile(500_000);
     const W: i64 = 1_000_000;
 
-    fn value(reading: Reading, events: &[(i64, i64, u128)]) -> Option<i128> {
-        all(reading, events).told(reading).map(|told| told.value)
+    const fn quantile(millionths: u32) -> Metric {
+        Metric::Quantile { measure: 0, millionths, digits: None }
+    }
+
+    fn reading(metric: Metric) -> Reading {
+        Reading::of(metric, None, &Window { name: "all".into(), span: crate::WindowSpan::All })
+    }
+
+    fn value(metric: Metric, events: &[(i64, i64, u128)]) -> Option<i128> {
+        all(metric, events).told(&reading(metric)).map(|told| told.value)
     }
 
     #[test]
@@ -190,25 +296,50 @@ mod tests {
         assert_eq!(value(MEDIAN, &scores([W, W, W])), Some(3 * ONE));
         assert_eq!(value(MEDIAN, &scores([W, W, 2 * W])), Some(3 * ONE));
         assert_eq!(value(MEDIAN, &scores([W, W, 2 * W + 1])), Some(7 * ONE));
-        assert_eq!(value(Reading::Quantile(900_000), &scores([8 * W, W, W])), Some(3 * ONE));
-        assert_eq!(value(Reading::Quantile(900_001), &scores([8 * W, W, W])), Some(7 * ONE));
+        assert_eq!(value(quantile(900_000), &scores([8 * W, W, W])), Some(3 * ONE));
+        assert_eq!(value(quantile(900_001), &scores([8 * W, W, W])), Some(7 * ONE));
         assert_eq!(value(MEDIAN, &scores([0, 0, 0])), None);
+    }
+
+    #[test]
+    fn values_of_more_digits_are_counted_in_buckets_that_grow_with_them() {
+        let check = |value, expected| assert_eq!(to_digits(value, Some(3)), expected, "{value}");
+        for (value, expected) in
+            [(0, 0), (7, 7), (999, 999), (1000, 1000), (1234, 1230), (1235, 1240), (99_950, 100_000)]
+        {
+            check(value, expected);
+            check(-value, -expected);
+        }
+        check(i64::MAX, 9_220_000_000_000_000_000);
+        check(i64::MIN, -9_220_000_000_000_000_000);
+        assert_eq!(to_digits(i64::MIN, None), i128::from(i64::MIN));
+        // The stated error, half a unit of the third digit: at most 0.5 %.
+        for value in (1..2_000_000).step_by(37) {
+            let error = (to_digits(value, Some(3)) - i128::from(value)).abs();
+            assert!(error * 200 <= i128::from(value), "{value}");
+        }
+        let third = Metric::Quantile { measure: 0, millionths: 500_000, digits: Some(3) };
+        let events = [(W, 1234, 0), (W, 1226, 0), (W, 5000, 0)];
+        assert_eq!(value(third, &events), Some(1230 * VALUE_TO_NUMERATOR));
+        let mut content = all(third, &events);
+        content.subtract(&Content::of_event(third, W, 1226, 0)).unwrap();
+        assert_eq!(content.counts, all(third, &[(W, 1234, 0), (W, 5000, 0)]).counts, "a bucket counts what it holds");
     }
 
     #[test]
     fn woodruffs_interval_holds_the_ranks_around_a_median() {
         // 100 ranks, level 0.5 -+ 1.96 * 0.05 = 0.402 and 0.598: the 41st and the 60th value.
         let events: Vec<(i64, i64, u128)> = (1..=100).map(|rank| (W, rank * 10_000, 0)).collect();
-        let told = all(MEDIAN, &events).told(MEDIAN).unwrap();
+        let told = all(MEDIAN, &events).told(&reading(MEDIAN)).unwrap();
         assert_eq!(told, Told { value: 50 * ONE, bounds: Some((41 * ONE, 60 * ONE)) });
     }
 
     #[test]
     fn a_key_counts_once_until_its_last_event_is_taken_back() {
-        let mut content = all(Reading::Distinct, &[(W, 1, 7), (W, 1, 7), (W, 1, u128::MAX), (0, 1, 9)]);
-        let told = |content: &Content| content.told(Reading::Distinct).unwrap().value / ONE;
+        let mut content = all(DISTINCT, &[(W, 1, 7), (W, 1, 7), (W, 1, u128::MAX), (0, 1, 9)]);
+        let told = |content: &Content| content.told(&Reading::Distinct).unwrap().value / ONE;
         assert_eq!(told(&content), 2);
-        let one = Reading::Distinct.content(Sums::of_event(W, 1), W, 1, 7);
+        let one = Content::of_event(DISTINCT, W, 1, 7);
         content.subtract(&one).unwrap();
         assert_eq!(told(&content), 2);
         content.add(&one.clone().negated()).unwrap();
@@ -217,8 +348,8 @@ mod tests {
 
     #[test]
     fn one_key_for_another_is_a_change_although_the_sums_are_equal() {
-        let mut content = all(Reading::Distinct, &[(W, 1, 7)]);
-        content.subtract(&all(Reading::Distinct, &[(W, 1, 8)])).unwrap();
+        let mut content = all(DISTINCT, &[(W, 1, 7)]);
+        content.subtract(&all(DISTINCT, &[(W, 1, 8)])).unwrap();
         assert!(content.sums.is_zero() && !content.is_zero());
     }
 }

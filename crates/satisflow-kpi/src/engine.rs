@@ -1,13 +1,15 @@
 //! The engine: batches of measured events in, rows of KPIs out.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ahash::AHashMap;
 
 use crate::batch::{Batch, Sign};
 use crate::content::{Content, Reading};
-use crate::definition::{Definition, Kept, Metric, Plan};
-use crate::groups::{Groups, SeenGroups};
+use crate::definition::{Definition, Kept, Metric, Other, Plan};
+use crate::groups::Groups;
+use crate::joins::{JoinInput, Joined, Joins};
 use crate::keyed::{Candidate, Keyed, Shift};
 use crate::lane::Lane;
 use crate::row::KpiRow;
@@ -73,58 +75,121 @@ pub enum EngineError {
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) plan: Plan,
-    groups: Groups,
-    keyed: Vec<Keyed>,
+    /// What each definition reads.
+    roles: Vec<Vec<(usize, Role)>>,
+    /// How many periods before, of all that is read: 0 first.
+    lookbacks: Vec<u32>,
+    pub(crate) groups: Groups,
+    pub(crate) keyed: Vec<Keyed>,
+    /// Of the measures that have joins.
+    pub(crate) joins: BTreeMap<usize, Joins>,
     /// By window, the finest grouping sets first.
     pub(crate) lanes: Vec<Lane>,
     /// Definitions that are being back-filled until they reach the frontier.
     pub(crate) backfill: Vec<bool>,
     calendar: Vec<AHashMap<i64, Pane>>,
-    last_event: Option<i64>,
+    pub(crate) last_event: Option<i64>,
     /// Time of the latest event that each definition has read.
-    newest: Vec<Option<i64>>,
+    pub(crate) newest: Vec<Option<i64>>,
+    /// Definitions whose history has not been read yet.
+    pub(crate) is_new: Vec<bool>,
+    /// Definitions that what is applied is for.
+    pub(crate) reads: Vec<bool>,
 }
 
 /// Where a row belongs: its group of each grouping set, its pane of each window.
 struct Place<'a> {
     groups: &'a [u32],
     panes: &'a [Pane],
+    /// So many periods later is where it is read.
+    ago: u32,
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Role {
+/// What a measure is to a definition.
+#[derive(Debug, Clone, Copy)]
+struct Role {
+    /// The metric that reads it, and its number among those of the definition.
+    metric: Metric,
+    number: usize,
+    /// As it was so many periods before.
+    ago: u32,
+    part: Part,
+}
+
+/// What a measure is to a metric.
+#[derive(Debug, Clone, Copy)]
+enum Part {
     Measure,
+    /// Of a metric that is weighted.
+    Weighted,
     Base,
+    /// A side of a rate that a valid window has, by its cell.
+    Rate(u32),
 }
 
 impl Role {
-    fn content(self, metric: Metric, weight: i64, value: i64, key: u128) -> Content {
-        match self {
-            Role::Measure => Reading::of(metric).content(Sums::of_event(weight, value), weight, value, key),
-            Role::Base => Sums::of_base_event(weight, value).into(),
+    /// What one event adds; `cell` is read where the metric is weighted.
+    fn content(self, (weight, value): (i64, i64), key: u128, cell: u32) -> Content {
+        match self.part {
+            Part::Measure => Content::of_event(self.metric, weight, value, key),
+            Part::Weighted => Content::of_cell(weight, value, cell),
+            Part::Base => Sums::of_base_event(weight, value).into(),
+            Part::Rate(cell) => Content::of_rate(weight, value, cell),
+        }
+    }
+
+    /// Takes what an event adds in this role into what it adds to the definition.
+    fn take(self, delta: &mut Option<Content>, one: Content) {
+        match delta {
+            None if self.number == 0 => *delta = Some(one),
+            _ => delta.get_or_insert_default().join(self.number, &one),
         }
     }
 }
 
-fn roles(metric: Metric) -> impl Iterator<Item = (usize, Role)> {
-    let base = metric.base_measure().map(|m| (m, Role::Base));
-    std::iter::once((metric.measure(), Role::Measure)).chain(base)
+/// The measures that a definition reads, those of its own metric first.
+fn roles(plan: &Plan, definition: &Definition) -> Vec<(usize, Role)> {
+    let of_metric = |(number, Other { metric, ago }): (usize, Other)| {
+        let is_weighted = number == 0 && plan.reads_cells(definition);
+        let part = if is_weighted { Part::Weighted } else { Part::Measure };
+        let measure = (metric.measure(), Role { metric, number, ago, part });
+        let base = metric.base_measure().map(|m| (m, Role { metric, number, ago, part: Part::Base }));
+        std::iter::once(measure).chain(base)
+    };
+    let rate =
+        |(measure, cell)| (measure, Role { metric: definition.metric, number: 0, ago: 0, part: Part::Rate(cell) });
+    let rates = definition.validity.measures().map(rate);
+    definition.read().enumerate().flat_map(of_metric).chain(rates).collect()
 }
 
-/// One lane for each grouping set and window that a definition asks for.
-fn lanes(plan: &Plan) -> Vec<Lane> {
+fn lookbacks(plan: &Plan) -> Vec<u32> {
+    let read = plan.definitions.iter().flat_map(Definition::read).map(|read| read.ago);
+    let all: BTreeSet<u32> = read.chain([0]).collect();
+    all.into_iter().collect()
+}
+
+/// One lane for each grouping set and window that a definition among these asks for.
+pub(crate) fn lanes_of(plan: &Plan, among: impl Fn(usize) -> bool) -> Vec<Lane> {
     let mut sets: Vec<usize> = (0..plan.grouping_sets.len()).collect();
     sets.sort_by_key(|set| std::cmp::Reverse(plan.grouping_sets[*set].len()));
     let mut lanes = Vec::new();
     for window in 0..plan.windows.len() {
         for set in &sets {
             let asks = |d: &Definition| d.windows.contains(&window) && d.grouping_sets.contains(set);
-            let members = plan.definitions.iter().enumerate().filter(|(_, d)| asks(d));
-            let members = members.map(|(index, d)| (index, Reading::of(d.metric), d.groups_max));
-            // Apart, because the panes of those that read counts are never forgotten.
-            let (plain, counting): (Vec<_>, Vec<_>) = members.partition(|(_, reading, _)| *reading == Reading::Sums);
+            let members = plan.definitions.iter().enumerate().filter(|(index, d)| among(*index) && asks(d));
+            let reading = |d: &Definition| {
+                let weighting = plan.weighting(d).map(|weighting| (weighting, &d.validity));
+                Reading::of(d.metric, weighting, &plan.windows[window])
+            };
+            let members = members.map(|(index, d)| (index, reading(d), d.groups_max));
+            // Apart, because the panes of those that read counts, or compare, are never forgotten.
+            let (compared, members): (Vec<_>, Vec<_>) =
+                members.partition(|(index, ..)| plan.definitions[*index].compared.is_some());
+            let is_plain = |(_, reading, _): &(usize, Reading, usize)| *reading == Reading::Sums;
+            let (plain, counting): (Vec<_>, Vec<_>) = members.into_iter().partition(is_plain);
             let filled = [plain, counting].into_iter().filter(|members| !members.is_empty());
             lanes.extend(filled.map(|members| Lane::new(*set, window, &members)));
+            lanes.extend((!compared.is_empty()).then(|| Lane::comparing(*set, window, &compared)));
         }
     }
     lanes
@@ -136,37 +201,33 @@ impl Engine {
         Engine {
             groups: Groups::new(plan.dimensions.len(), &plan.grouping_sets),
             keyed: (0..plan.measures).map(|_| Keyed::default()).collect(),
-            lanes: lanes(&plan),
+            joins: plan.joins.iter().map(|(measure, joins)| (*measure, Joins::new(joins))).collect(),
+            lanes: lanes_of(&plan, |_| true),
             backfill: vec![false; plan.definitions.len()],
             calendar: vec![AHashMap::new(); plan.windows.len()],
             last_event: None,
             newest: vec![None; plan.definitions.len()],
+            is_new: vec![false; plan.definitions.len()],
+            reads: vec![true; plan.definitions.len()],
+            roles: plan.definitions.iter().map(|definition| roles(&plan, definition)).collect(),
+            lookbacks: lookbacks(&plan),
             plan,
         }
     }
 
-    /// An engine in the middle of its work; `None` where the parts belong to another plan.
-    pub(crate) fn restored(
-        plan: Plan,
-        seen: &SeenGroups<'_>,
-        keyed: Vec<Keyed>,
-        lanes: Vec<Lane>,
-        last_event: Option<i64>,
-        newest: Vec<Option<i64>>,
-    ) -> Option<Engine> {
-        let mut engine = Engine::new(plan);
-        engine.groups.restore(seen)?;
-        let fits = |(new, old): (&Lane, &Lane)| new.is_alike(old);
-        let fitting = keyed.len() == engine.keyed.len() && lanes.len() == engine.lanes.len();
-        if !fitting || !engine.lanes.iter().zip(&lanes).all(fits) {
-            return None;
-        }
-        let fits = newest.len() == engine.newest.len();
-        fits.then_some(Engine { keyed, lanes, last_event, newest, ..engine })
+    /// Keys that joins hold, of all measures.
+    pub fn joined_keys(&self) -> usize {
+        self.joins.values().map(Joins::len).sum()
     }
 
-    pub(crate) fn keyed(&self) -> &[Keyed] {
-        &self.keyed
+    /// Joins what a batch of events brings to a measure; what comes of it is to be
+    /// measured and applied at once. Nothing for a measure without joins.
+    pub fn join(&mut self, input: JoinInput) -> Vec<Joined> {
+        if !self.is_read(input.measure) {
+            return Vec::new();
+        }
+        let plan = self.plan.joins.get(&input.measure).map_or(&[][..], Vec::as_slice);
+        self.joins.get_mut(&input.measure).map_or(Vec::new(), |joins| joins.apply(plan, input))
     }
 
     /// What the engine computes.
@@ -193,10 +254,6 @@ impl Engine {
         self.newest.get(definition).copied().flatten()
     }
 
-    pub(crate) fn newest(&self) -> &[Option<i64>] {
-        &self.newest
-    }
-
     /// Applies events; `signs` says what each row does.
     ///
     /// # Errors
@@ -208,18 +265,21 @@ impl Engine {
         let (mut groups, mut deltas) = (vec![0; by_set.len()], vec![None; self.plan.definitions.len()]);
         let mut panes = self.no_panes();
         for (row, sign) in signs.iter().enumerate() {
-            if !self.deltas(batch, row, *sign, &mut deltas) {
-                continue;
+            for at in 0..self.lookbacks.len() {
+                let ago = self.lookbacks[at];
+                if !self.deltas(batch, row, *sign, ago, &mut deltas) {
+                    continue;
+                }
+                groups.iter_mut().zip(&by_set).for_each(|(group, ids)| *group = ids[row]);
+                let time = batch.event_time[row];
+                let read = self.newest.iter_mut().zip(&deltas).filter(|(_, delta)| delta.is_some());
+                read.for_each(|(newest, _)| *newest = (*newest).max(Some(time)));
+                self.find_panes(time, &mut panes);
+                self.contribute(&Place { groups: &groups, panes: &panes, ago }, &deltas, *sign == Sign::Recall)?;
             }
-            groups.iter_mut().zip(&by_set).for_each(|(group, ids)| *group = ids[row]);
-            let time = batch.event_time[row];
-            let read = self.newest.iter_mut().zip(&deltas).filter(|(_, delta)| delta.is_some());
-            read.for_each(|(newest, _)| *newest = (*newest).max(Some(time)));
-            self.find_panes(time, &mut panes);
-            self.contribute(&Place { groups: &groups, panes: &panes }, &deltas, *sign == Sign::Recall)?;
         }
         for measure in 0..batch.measures.len() {
-            if batch.measures[measure].key.is_some() {
+            if batch.measures[measure].key.is_some() && self.is_read(measure) {
                 self.apply_keyed(measure, batch, &codes, signs)?;
             }
         }
@@ -228,25 +288,24 @@ impl Engine {
 
     /// What a row does to each definition; `None` where it is not selected.
     /// Of a keyed measure it leaves its trace only: who counts is settled apart.
-    fn deltas(&self, batch: &Batch, row: usize, sign: Sign, deltas: &mut [Option<Content>]) -> bool {
+    fn deltas(&self, batch: &Batch, row: usize, sign: Sign, ago: u32, deltas: &mut [Option<Content>]) -> bool {
         let mut any = false;
-        for (delta, definition) in deltas.iter_mut().zip(&self.plan.definitions) {
+        for ((delta, roles), reads) in deltas.iter_mut().zip(&self.roles).zip(&self.reads) {
             *delta = None;
-            for (measure, role) in roles(definition.metric) {
-                let input = &batch.measures[measure];
-                let Some((weight, value)) = input.at(row) else { continue };
+            if !reads {
+                continue;
+            }
+            for (measure, role) in roles.iter().filter(|(_, role)| role.ago == ago) {
+                let input = &batch.measures[*measure];
+                let Some(measured) = input.at(row) else { continue };
                 let counts = if input.key.is_some() { Sign::Touch } else { sign };
-                let content = || role.content(definition.metric, weight, value, input.distinct_at(row));
+                let content = || role.content(measured, input.distinct_at(row), input.cell_at(row));
                 let one = match counts {
                     Sign::Count => content(),
-                    Sign::Recall => content().negated(),
+                    Sign::Recall | Sign::Replace => content().negated(),
                     Sign::Touch => Content::default(),
                 };
-                // The base comes second, and fills other sums than the measure.
-                *delta = Some(match delta.take() {
-                    Some(held) => held.sums.with_base(&one.sums).into(),
-                    None => one,
-                });
+                role.take(delta, one);
                 any = true;
             }
         }
@@ -286,12 +345,37 @@ impl Engine {
         }
     }
 
+    /// The panes after an event's own that it is in, too, each with its window: so many periods later, and all
+    /// that a window of several periods has.
+    fn later_panes(&mut self, own: &[Pane], ago: u32) -> Vec<(usize, Pane)> {
+        let mut later = Vec::new();
+        for (window, own) in own.iter().enumerate() {
+            let mut pane = *own;
+            let WindowSpan::Calendar { last, .. } = self.plan.windows[window].span else { continue };
+            for number in 1..last.saturating_add(ago) {
+                let next = self.pane(window, pane.end);
+                if next.end <= pane.end {
+                    // The end of the calendar.
+                    break;
+                }
+                later.extend((number >= ago).then_some((window, next)));
+                pane = next;
+            }
+        }
+        later
+    }
+
     fn contribute(&mut self, place: &Place<'_>, deltas: &[Option<Content>], recalled: bool) -> Result<(), EngineError> {
+        let later = self.later_panes(place.panes, place.ago);
         let Engine { plan, lanes, .. } = self;
         for lane in lanes {
-            let (group, pane) = (place.groups[lane.set], place.panes[lane.window]);
-            lane.add(&plan.windows[lane.window], group, pane, deltas, recalled)
-                .map_err(|(definition, source)| overflow(plan, definition, source))?;
+            let (group, at) = (place.groups[lane.set], lane.window);
+            let own = (place.ago == 0).then_some(place.panes[at]);
+            let more = later.iter().filter(|(window, _)| *window == at).map(|(_, pane)| *pane);
+            for pane in own.into_iter().chain(more) {
+                lane.add(&plan.windows[at], group, pane, deltas, recalled)
+                    .map_err(|(definition, source)| overflow(plan, definition, source))?;
+            }
         }
         Ok(())
     }
@@ -314,11 +398,12 @@ impl Engine {
                 source: batch.source.value(row).into(),
                 weight,
                 value,
+                cell: input.cell_at(row),
                 codes: codes.iter().map(|column| column[row]).collect(),
             };
             let shift = match sign {
                 Sign::Count => self.keyed[measure].insert(kept, keys.value(row), candidate),
-                Sign::Recall => self.keyed[measure].remove(kept, keys.value(row), &candidate),
+                Sign::Recall | Sign::Replace => self.keyed[measure].remove(kept, keys.value(row), &candidate),
                 Sign::Touch => Shift::default(),
             };
             self.apply_shift(measure, &shift, *sign == Sign::Recall)?;
@@ -333,15 +418,27 @@ impl Engine {
             let groups: Vec<u32> = self.groups.ids(&codes, 1).into_iter().flatten().collect();
             let mut panes = self.no_panes();
             self.find_panes(candidate.time, &mut panes);
-            let delta = |definition: &Definition| {
-                let (_, role) = roles(definition.metric).find(|(used, _)| *used == measure)?;
-                let content = role.content(definition.metric, candidate.weight, candidate.value, 0);
-                Some(if counts { content } else { content.negated() })
-            };
-            let deltas: Vec<Option<Content>> = self.plan.definitions.iter().map(delta).collect();
-            self.contribute(&Place { groups: &groups, panes: &panes }, &deltas, recalled)?;
+            for at in 0..self.lookbacks.len() {
+                let ago = self.lookbacks[at];
+                let deltas = self.deltas_of(measure, candidate, counts, ago);
+                self.contribute(&Place { groups: &groups, panes: &panes, ago }, &deltas, recalled)?;
+            }
         }
         Ok(())
+    }
+
+    /// What an event of a key does to each definition when it counts, or does no longer.
+    fn deltas_of(&self, measure: usize, candidate: &Candidate, counts: bool, ago: u32) -> Vec<Option<Content>> {
+        let delta = |(roles, reads): (&Vec<(usize, Role)>, &bool)| {
+            let mut delta = None;
+            let used = roles.iter().filter(|(used, role)| *reads && *used == measure && role.ago == ago);
+            for (_, role) in used {
+                let content = role.content((candidate.weight, candidate.value), 0, candidate.cell);
+                role.take(&mut delta, if counts { content } else { content.negated() });
+            }
+            delta
+        };
+        self.roles.iter().zip(&self.reads).map(delta).collect()
     }
 
     pub(crate) fn definitions_of(&self, fingerprint: &str) -> Vec<usize> {

@@ -1,6 +1,7 @@
 //! Exact division and decimal text of wide integers.
 
 use arrow::datatypes::i256;
+use num_bigint::BigInt;
 
 /// `numerator / denominator` rounded half to even; `None` when the denominator
 /// is zero or the quotient is wider than 38 digits.
@@ -33,6 +34,22 @@ fn divide_wide(numerator: i256, denominator: i256) -> Option<i128> {
     let step = if (numerator < i256::ZERO) == (denominator < i256::ZERO) { 1 } else { -1 };
     let rounded = if away { quotient.checked_add(i256::from_i128(step))? } else { quotient };
     fits_38_digits(rounded.to_i128()?)
+}
+
+/// The same of any size, of a denominator that is not below zero.
+pub(crate) fn rounded_half_even(numerator: &BigInt, denominator: &BigInt) -> Option<i128> {
+    if *denominator == BigInt::ZERO {
+        return None;
+    }
+    let (quotient, remainder) = (numerator / denominator, numerator % denominator);
+    let away = match (remainder.magnitude() * 2u32).cmp(denominator.magnitude()) {
+        std::cmp::Ordering::Less => false,
+        std::cmp::Ordering::Greater => true,
+        std::cmp::Ordering::Equal => quotient.bit(0),
+    };
+    let step = if *numerator < BigInt::ZERO { -1 } else { 1 };
+    let rounded = if away { quotient + step } else { quotient };
+    fits_38_digits(i128::try_from(rounded).ok()?)
 }
 
 fn fits_38_digits(value: i128) -> Option<i128> {
@@ -121,6 +138,16 @@ mod tests {
         assert_eq!(divide(-8, 3), Some(-3));
         assert_eq!(divide(1, 3), Some(0));
         assert_eq!(divide(1, 0), None);
+    }
+
+    #[test]
+    fn division_without_bounds_agrees_where_the_others_reach() {
+        for (a, b) in [(5, 2), (7, 2), (-5, 2), (-7, 2), (8, 3), (-8, 3), (1, 3), (i128::MAX, 3), (1, 0)] {
+            assert_eq!(rounded_half_even(&BigInt::from(a), &BigInt::from(b)), divide_narrow(a, b), "{a} / {b}");
+        }
+        let (far, half) = (BigInt::from(10).pow(60), BigInt::from(10).pow(60) * 2);
+        assert_eq!(rounded_half_even(&far, &half), Some(0));
+        assert_eq!(rounded_half_even(&(far * 3), &half), Some(2));
     }
 
     #[test]

@@ -102,29 +102,30 @@ impl Engine {
     /// published and complete, and behind `late_micros`. Later changes to them
     /// are restated by [`Engine::restate_expired`]. Windows of a definition that
     /// is near its limit of groups keep theirs, and so does what reads counts
-    /// (distinct counts and quantiles).
+    /// (distinct counts, quantiles, populations and age).
     ///
     /// # Errors
     /// [`EngineError::Overflow`]; the engine is then unusable.
     pub fn expire(&mut self, late_panes: u32, late_micros: i64) -> Result<(), EngineError> {
         for index in 0..self.plan.windows.len() {
             let settled = self.forgetful(index).map(Lane::settled_to).min();
-            self.move_horizon(index, settled.unwrap_or(i64::MIN), late_panes, late_micros)?;
+            self.move_horizon(index, settled.unwrap_or(i64::MIN), (late_panes, late_micros), |_| true)?;
         }
         Ok(())
     }
 
     /// Begins where every definition has published up to a time (µs): of what
     /// is applied from now on, only the panes that [`Engine::expire`] would
-    /// have kept are. For an engine that has seen nothing.
+    /// have kept are. For definitions that have seen nothing.
     ///
     /// # Errors
     /// As for [`Engine::expire`].
     pub fn begin_at(&mut self, published: &[i64], late_panes: u32, late_micros: i64) -> Result<(), EngineError> {
         for index in 0..self.plan.windows.len() {
             let of = |definition: usize| published.get(definition).copied().unwrap_or(i64::MIN);
-            let least = self.forgetful(index).flat_map(|lane| &lane.members).map(|member| of(member.definition)).min();
-            self.move_horizon(index, least.unwrap_or(i64::MIN), late_panes, late_micros)?;
+            let begins = self.forgetful(index).filter(|lane| lane.is_untouched()).flat_map(|lane| &lane.members);
+            let least = begins.map(|member| of(member.definition)).min().unwrap_or(i64::MIN);
+            self.move_horizon(index, least, (late_panes, late_micros), Lane::is_untouched)?;
         }
         Ok(())
     }
@@ -139,8 +140,8 @@ impl Engine {
         &mut self,
         index: usize,
         settled: i64,
-        late_panes: u32,
-        late_micros: i64,
+        (late_panes, late_micros): (u32, i64),
+        of: impl Fn(&Lane) -> bool,
     ) -> Result<(), EngineError> {
         const WALKS_PER_SPAN: i64 = 8;
         if self.forgetful(index).flat_map(|lane| &lane.members).any(|member| self.is_near_limit(member.definition)) {
@@ -149,7 +150,8 @@ impl Engine {
         let window = &self.plan.windows[index];
         let span = window.panes_micros(late_panes).max(late_micros);
         let horizon = settled.saturating_sub(span);
-        for lane in self.lanes.iter_mut().filter(|lane| lane.window == index && !lane.keeps_panes()) {
+        let forgetful = |lane: &&mut Lane| lane.window == index && !lane.keeps_panes() && of(lane);
+        for lane in self.lanes.iter_mut().filter(forgetful) {
             if horizon > lane.horizon().saturating_add(span / WALKS_PER_SPAN) {
                 let definition = lane.members.first().map_or(0, |member| member.definition);
                 lane.expire(window, horizon).map_err(|source| overflow(&self.plan, definition, source))?;
@@ -309,7 +311,8 @@ impl Engine {
 }
 
 /// The exact moments of published rows.
-struct Moments<'a> {
+#[derive(Debug)]
+pub struct Moments<'a> {
     numerator: &'a Decimal128Array,
     denominator: &'a Decimal128Array,
     w: &'a Decimal128Array,
@@ -320,7 +323,8 @@ struct Moments<'a> {
 }
 
 impl Moments<'_> {
-    fn of(batch: &RecordBatch) -> Moments<'_> {
+    /// Of a batch of `kpis`; its columns have to be there.
+    pub fn of(batch: &RecordBatch) -> Moments<'_> {
         let decimal = |name: &str| batch[name].as_primitive::<Decimal128Type>();
         let integer = |name: &str| batch[name].as_primitive::<Int64Type>();
         let text = |name: &str| batch[name].as_string::<i32>();
@@ -335,7 +339,8 @@ impl Moments<'_> {
         }
     }
 
-    fn sums(&self, row: usize, is_ratio: bool) -> Sums {
+    /// Of one row, whose metric is a ratio or not.
+    pub fn sums(&self, row: usize, is_ratio: bool) -> Sums {
         let [ww, wwx, wwxx] = self.squares.map(|column| digits(column.value(row)));
         let moments = Sums { w: self.w.value(row), ww: ww.as_i128(), wwx, wwxx, ..Sums::default() };
         if is_ratio {

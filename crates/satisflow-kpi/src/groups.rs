@@ -119,18 +119,38 @@ impl Groups {
         SeenGroups { values, keys: self.sets.iter().map(|set| Cow::Borrowed(&set.keys[..])).collect() }
     }
 
-    /// The same values and groups by the same numbers; `None` where they belong to another plan.
-    pub(crate) fn restore(&mut self, seen: &SeenGroups<'_>) -> Option<()> {
-        if seen.values.len() != self.dimensions.len() || seen.keys.len() != self.sets.len() {
-            return None;
+    /// The same values and groups by the same numbers, of each dimension and
+    /// grouping set that was there before; `None` where they do not fit together.
+    pub(crate) fn adopt(
+        &mut self,
+        seen: &SeenGroups<'_>,
+        dimensions: &[Option<usize>],
+        sets: &[Option<usize>],
+    ) -> Option<()> {
+        for (dimension, old) in self.dimensions.iter_mut().zip(dimensions) {
+            let Some(old) = old else { continue };
+            seen.values.get(*old)?.iter().for_each(|value| _ = dimension.code(value));
         }
-        for (dimension, values) in self.dimensions.iter_mut().zip(&seen.values) {
-            values.iter().for_each(|value| _ = dimension.code(value));
-        }
-        for (set, keys) in self.sets.iter_mut().zip(&seen.keys) {
-            keys.iter().for_each(|key| _ = set.id(key));
+        for (set, old) in self.sets.iter_mut().zip(sets) {
+            let Some(old) = old else { continue };
+            for key in seen.keys.get(*old)?.iter() {
+                let fits = |(dimension, code): (&usize, &u32)| {
+                    self.dimensions[*dimension].values.get(*code as usize).is_some()
+                };
+                if key.len() != set.dimensions.len() || !set.dimensions.iter().zip(key).all(fits) {
+                    return None;
+                }
+                set.id(key);
+            }
         }
         Some(())
+    }
+
+    /// Where the codes of a row stood before: the place of each dimension, or
+    /// the code of a missing value where it is new.
+    pub(crate) fn recoding(&mut self, dimensions: &[Option<usize>]) -> Vec<Result<usize, u32>> {
+        let each = self.dimensions.iter_mut().zip(dimensions);
+        each.map(|(dimension, old)| old.ok_or_else(|| dimension.code(NO_VALUE))).collect()
     }
 
     /// The group of named values, if it was seen.

@@ -14,6 +14,8 @@ pub(crate) struct Candidate {
     pub(crate) source: Box<str>,
     pub(crate) weight: i64,
     pub(crate) value: i64,
+    /// Its number in the measure's population.
+    pub(crate) cell: u32,
     /// Codes of all dimensions.
     pub(crate) codes: Box<[u32]>,
 }
@@ -30,6 +32,8 @@ pub(crate) struct Shift {
 pub(crate) struct Keyed {
     #[serde(with = "crate::snapshot::pairs")]
     keys: AHashMap<Box<str>, Vec<Candidate>>,
+    /// The code, by dimension, that candidates have in one that they were not read for; empty where there is none.
+    unread: Box<[Option<u32>]>,
 }
 
 impl Keyed {
@@ -46,7 +50,7 @@ impl Keyed {
 
     pub(crate) fn remove(&mut self, kept: Kept, key: &str, candidate: &Candidate) -> Shift {
         let Some(list) = self.keys.get_mut(key) else { return Shift::default() };
-        let Ok(at) = list.binary_search(candidate) else { return Shift::default() };
+        let Some(at) = candidate.place(list, &self.unread) else { return Shift::default() };
         let counted = kept.counts(at, list.len());
         let removed = list.remove(at);
         let next = kept.marginal(list.len()).and_then(|last| list.get(last)).cloned();
@@ -54,6 +58,57 @@ impl Keyed {
             self.keys.remove(key);
         }
         if counted { Shift { out: Some(removed), into: next } } else { Shift::default() }
+    }
+}
+
+impl Candidate {
+    fn rank(&self) -> (i64, &str, &str) {
+        (self.time, &self.event_id, &self.source)
+    }
+
+    /// Where it stands in a sorted list.
+    fn place(&self, list: &[Candidate], unread: &[Option<u32>]) -> Option<usize> {
+        if let Ok(at) = list.binary_search(self) {
+            return Some(at);
+        }
+        let first = list.partition_point(|other| other.rank() < self.rank());
+        let ties = list[first..].iter().take_while(|other| other.rank() == self.rank());
+        ties.zip(first..).find(|(held, _)| held.was_read_as(self, unread)).map(|(_, at)| at)
+    }
+
+    /// Whether both are one but for dimensions that this one was not read for.
+    fn was_read_as(&self, now: &Candidate, unread: &[Option<u32>]) -> bool {
+        let mut codes = self.codes.iter().zip(&now.codes).zip(unread);
+        let same = |((held, now), unread): ((&u32, &u32), &Option<u32>)| held == now || Some(*held) == *unread;
+        (self.weight, self.value, self.cell) == (now.weight, now.value, now.cell)
+            && !unread.is_empty()
+            && codes.all(same)
+    }
+
+    /// The same with the codes of other dimensions: each from its place here, or a new one.
+    fn recoded(&self, from: &[Result<usize, u32>]) -> Option<Candidate> {
+        let code = |from: &Result<usize, u32>| match from {
+            Ok(place) => self.codes.get(*place).copied(),
+            Err(code) => Some(*code),
+        };
+        Some(Candidate { codes: from.iter().map(code).collect::<Option<_>>()?, ..self.clone() })
+    }
+}
+
+impl Keyed {
+    /// The same candidates with the codes of other dimensions; `None` where they have too few.
+    pub(crate) fn recoded(&self, from: &[Result<usize, u32>]) -> Option<Keyed> {
+        let list = |list: &Vec<Candidate>| {
+            let mut list = list.iter().map(|candidate| candidate.recoded(from)).collect::<Option<Vec<_>>>()?;
+            list.sort_unstable();
+            Some(list)
+        };
+        let keys = self.keys.iter().map(|(key, all)| Some((key.clone(), list(all)?)));
+        let unread = |from: &Result<usize, u32>| match from {
+            Ok(place) => self.unread.get(*place).copied().flatten(),
+            Err(code) => Some(*code),
+        };
+        Some(Keyed { keys: keys.collect::<Option<AHashMap<_, _>>>()?, unread: from.iter().map(unread).collect() })
     }
 }
 
@@ -84,7 +139,8 @@ mod tests {
     const ONE: Kept = Kept::FIRST;
 
     fn at(time: i64, id: &str) -> Candidate {
-        Candidate { time, event_id: id.into(), source: "s".into(), weight: 1, value: 1, codes: Box::default() }
+        let (event_id, source) = (id.into(), "s".into());
+        Candidate { time, event_id, source, weight: 1, value: 1, cell: 0, codes: Box::default() }
     }
 
     #[test]

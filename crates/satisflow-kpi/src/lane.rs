@@ -11,6 +11,7 @@
 //! - An end with more groups than the limit has no rows here. When a late event
 //!   moves a published end over the limit its rows are withdrawn, and shown
 //!   again when it is back.
+//! - KPIs that compare groups have lanes of their own (`compared`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,13 +20,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::content::{Content, Reading, Told};
 use crate::panes::GroupPanes;
-use crate::row::Reason;
+use crate::row::{Compared, Reason};
 use crate::sums::{Overflow, Sums};
+use crate::weighting::Weighted;
 use crate::window::{Pane, Window};
 
+mod aging;
+mod compared;
 mod expired;
 mod limits;
 
+pub(crate) use compared::Sides;
 pub(crate) use expired::PublishedRow;
 
 /// A row of this lane, not yet told apart by KPI and group names.
@@ -39,6 +44,8 @@ pub(crate) struct LaneRow {
     pub(crate) reason: Reason,
     pub(crate) sums: Sums,
     pub(crate) told: Option<Told>,
+    pub(crate) weighted: Option<Weighted>,
+    pub(crate) compared: Option<Compared>,
 }
 
 /// What changed in a pane whose ends were published already.
@@ -67,6 +74,8 @@ pub(crate) struct Member {
     over: BTreeSet<i64>,
     /// Ends and groups last published as incomplete.
     incomplete: BTreeSet<(i64, u32)>,
+    /// Of a comparison: revisions after the first, by end and group.
+    revisions: BTreeMap<(i64, u32), u32>,
 }
 
 /// What one publication is to do for a KPI.
@@ -93,6 +102,8 @@ pub(crate) struct Lane {
     pub(crate) set: usize,
     pub(crate) window: usize,
     pub(crate) members: Vec<Member>,
+    /// Whether its KPIs compare the groups of each end.
+    comparing: bool,
     /// Ends up to here can't be computed from panes any more.
     horizon: i64,
     groups: Vec<Option<Box<GroupPanes>>>,
@@ -114,13 +125,14 @@ impl Member {
             expired: BTreeMap::new(),
             over: BTreeSet::new(),
             incomplete: BTreeSet::new(),
+            revisions: BTreeMap::new(),
         }
     }
 
     /// What a window holds as a row of this KPI.
     fn row(&self, kpi: usize, group: u32, end: i64, (revision, reason): (u32, Reason), content: &Content) -> LaneRow {
-        let (sums, told) = (content.sums, content.told(self.reading));
-        LaneRow { member: kpi, group, end, revision, reason, sums, told }
+        let (told, weighted) = (content.told(&self.reading), content.weighted(&self.reading, end));
+        LaneRow { member: kpi, group, end, revision, reason, sums: content.sums, told, weighted, compared: None }
     }
 
     /// Whether the lane has more groups at this end than the KPI's limit.
@@ -140,7 +152,8 @@ impl Lane {
         Lane {
             set,
             window,
-            members: members.iter().copied().map(Member::new).collect(),
+            members: members.iter().cloned().map(Member::new).collect(),
+            comparing: false,
             horizon: i64::MIN,
             groups: Vec::new(),
             group_count: 0,
@@ -149,17 +162,35 @@ impl Lane {
         }
     }
 
-    /// Whether its KPIs read counts, which rows do not carry: what is published
-    /// can't be restated from rows alone, and every pane is kept.
+    /// Whether its KPIs read counts, which rows do not carry, or other groups: what
+    /// is published can't be restated from rows alone, and every pane is kept.
     pub(crate) fn keeps_panes(&self) -> bool {
-        self.members.iter().any(|member| member.reading != Reading::Sums)
+        self.comparing || self.members.iter().any(|member| member.reading != Reading::Sums)
     }
 
-    /// Whether both serve the same members of the same set and window.
-    pub(crate) fn is_alike(&self, other: &Lane) -> bool {
-        let members =
-            |lane: &Lane| lane.members.iter().map(|m| (m.definition, m.reading, m.groups_max)).collect::<Vec<_>>();
-        (self.set, self.window, members(self)) == (other.set, other.window, members(other))
+    /// The same lane in another plan, with those of its KPIs that are there:
+    /// `definitions` gives their new numbers. Inside: `None` where it has none;
+    /// outside: where its parts do not fit together.
+    pub(crate) fn adopted(self, set: usize, window: usize, definitions: &[Option<usize>]) -> Option<Option<Lane>> {
+        let numbers: Vec<Option<usize>> =
+            self.members.iter().map(|member| definitions.get(member.definition).copied()).collect::<Option<_>>()?;
+        let stays: Vec<bool> = numbers.iter().map(Option::is_some).collect();
+        if !stays.contains(&true) {
+            return Some(None);
+        }
+        let mut groups = self.groups;
+        for state in groups.iter_mut().flatten() {
+            state.retain(&stays)?;
+        }
+        let moved =
+            |(member, number): (Member, Option<usize>)| number.map(|definition| Member { definition, ..member });
+        let members = self.members.into_iter().zip(numbers).filter_map(moved).collect();
+        Some(Some(Lane { set, window, members, groups, ..self }))
+    }
+
+    /// Whether nothing was ever added.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.group_count == 0 && self.horizon == i64::MIN
     }
 
     /// Adds what an event does to each definition; a zero delta only leaves its trace.
@@ -184,17 +215,19 @@ impl Lane {
             self.owe(window, group, pane);
         }
         let Some(state) = self.groups.get_mut(group as usize).and_then(Option::as_mut) else { return Ok(()) };
+        let mut aging = Vec::new();
         for (kpi, member) in self.members.iter_mut().enumerate() {
             let Some(delta) = &deltas[member.definition] else { continue };
-            let first = state.add(place, kpi, window.stay(), delta).map_err(|source| (member.definition, source))?;
+            let delta = member.reading.dated(delta, pane.end);
+            let first = state.add(place, kpi, window.stay(), &delta).map_err(|source| (member.definition, source))?;
+            aging.extend((first && member.reading.decays()).then_some(kpi));
             if pane.end <= member.frontier && (first || !delta.is_zero()) {
-                let noted = expired::note(
-                    member.changes.entry(group).or_default(),
-                    Change { pane, delta: delta.clone(), recalled },
-                );
+                let change = Change { pane, delta: delta.into_owned(), recalled };
+                let noted = expired::note(member.changes.entry(group).or_default(), change);
                 noted.map_err(|source| (member.definition, source))?;
             }
         }
+        aging.into_iter().for_each(|kpi| self.age(window, group, pane, kpi));
         Ok(())
     }
 
@@ -389,14 +422,7 @@ impl Lane {
         targets: &[Target],
         rows: &[LaneRow],
     ) -> Result<Vec<LaneRow>, (usize, Overflow)> {
-        for row in rows {
-            let incomplete = &mut self.members[row.member].incomplete;
-            if row.end > targets[row.member].complete && row.reason != Reason::Withdrawn {
-                incomplete.insert((row.end, row.group));
-            } else {
-                incomplete.remove(&(row.end, row.group));
-            }
-        }
+        self.note_incomplete(targets, rows);
         let mut completed = Vec::new();
         for (kpi, target) in targets.iter().enumerate() {
             while let Some((end, group)) = self.members[kpi].incomplete.first().copied() {
@@ -411,6 +437,17 @@ impl Lane {
         Ok(completed)
     }
 
+    fn note_incomplete(&mut self, targets: &[Target], rows: &[LaneRow]) {
+        for row in rows {
+            let incomplete = &mut self.members[row.member].incomplete;
+            if row.end > targets[row.member].complete && row.reason != Reason::Withdrawn {
+                incomplete.insert((row.end, row.group));
+            } else {
+                incomplete.remove(&(row.end, row.group));
+            }
+        }
+    }
+
     /// Raises a row's revision to one that it was published with before.
     pub(crate) fn restore(
         &mut self,
@@ -422,6 +459,9 @@ impl Lane {
     ) {
         if end <= self.horizon {
             return;
+        }
+        if self.comparing {
+            return self.restore_compared(kpi, group, end, (revision, incomplete));
         }
         let state = self.group_mut(group);
         let owners = state.owners(window, end);

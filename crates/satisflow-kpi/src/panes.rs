@@ -18,6 +18,8 @@ struct Cell {
     content: Content,
     /// Whether any event, void ones included, was selected here: it owes rows.
     present: bool,
+    /// Whether what came before is a step older here, and owes a row where this pane enters.
+    aged: bool,
     /// Revision of the row at the end where this pane entered; 0: none yet.
     enter_revision: u32,
     /// Revision of the row at the end where this pane left; 0: none yet.
@@ -55,6 +57,13 @@ pub(crate) struct Owners {
     leave: Option<usize>,
 }
 
+impl Cell {
+    /// Whether a row stands at the end of its pane.
+    fn enters(&self) -> bool {
+        self.present || self.aged
+    }
+}
+
 /// Whether the window that ends at `end` holds a pane.
 pub(crate) fn holds(pane: Pane, stay: Option<i64>, end: i64) -> bool {
     pane.end <= end && stay.is_none_or(|stay| end <= pane.end.saturating_add(stay))
@@ -83,7 +92,33 @@ impl Slide {
     }
 }
 
+/// Those of a list that stay; `None` where it has another length.
+fn retained<T>(list: &mut Box<[T]>, stays: &[bool]) -> Option<()> {
+    if list.len() != stays.len() {
+        return None;
+    }
+    if stays.contains(&false) {
+        let all = std::mem::take(list).into_iter().zip(stays);
+        *list = all.filter_map(|(one, stays)| stays.then_some(one)).collect();
+    }
+    Some(())
+}
+
 impl GroupPanes {
+    /// Keeps the KPIs that stay; `None` where there is another number of them.
+    pub(crate) fn retain(&mut self, stays: &[bool]) -> Option<()> {
+        for state in &mut self.panes {
+            retained(&mut state.cells, stays)?;
+        }
+        if !self.folded.is_empty() {
+            retained(&mut self.folded, stays)?;
+        }
+        if !self.slides.is_empty() {
+            retained(&mut self.slides, stays)?;
+        }
+        Some(())
+    }
+
     /// The place of a pane, and whether it is new.
     pub(crate) fn place(&mut self, pane: Pane, kpis: usize) -> (usize, bool) {
         match self.find(pane) {
@@ -111,6 +146,11 @@ impl GroupPanes {
             slide.content.add(delta)?;
         }
         Ok(!std::mem::replace(&mut cell.present, true))
+    }
+
+    /// Notes that what a KPI held before is a step older in the pane at a place.
+    pub(crate) fn age(&mut self, index: usize, kpi: usize) {
+        self.panes[index].cells[kpi].aged = true;
     }
 
     /// Takes a change of a KPI into what is left of expired panes that no window loses.
@@ -212,8 +252,8 @@ impl GroupPanes {
     }
 
     fn owned(&self, owners: Owners, kpi: usize) -> (Option<&Cell>, Option<&Cell>) {
-        let cell = |index: Option<usize>| index.map(|i| &self.panes[i].cells[kpi]).filter(|cell| cell.present);
-        (cell(owners.enter), cell(owners.leave))
+        let cell = |index: Option<usize>| index.map(|i| &self.panes[i].cells[kpi]);
+        (cell(owners.enter).filter(|cell| cell.enters()), cell(owners.leave).filter(|cell| cell.present))
     }
 
     /// Whether a KPI has a row here.
@@ -239,12 +279,13 @@ impl GroupPanes {
 
     /// The last end at or before `to` that a KPI has a row at.
     pub(crate) fn last_row_end(&self, window: &Window, kpi: usize, to: i64) -> Option<i64> {
-        let last = |end: &dyn Fn(Pane) -> i64| {
+        let last = |end: &dyn Fn(Pane) -> i64, stands: &dyn Fn(&Cell) -> bool| {
             let until = self.panes.partition_point(|p| end(p.pane) <= to);
-            self.panes[..until].iter().rev().find(|p| p.cells[kpi].present).map(|p| end(p.pane))
+            self.panes[..until].iter().rev().find(|p| stands(&p.cells[kpi])).map(|p| end(p.pane))
         };
-        let left = window.length().and_then(|length| last(&|pane| pane.end.saturating_add(length)));
-        last(&|pane| pane.end).max(left)
+        let left = window.length();
+        let left = left.and_then(|length| last(&|pane| pane.end.saturating_add(length), &|cell| cell.present));
+        last(&|pane| pane.end, &Cell::enters).max(left)
     }
 
     /// Ends of a KPI's rows in `[from, to]`, ascending.
@@ -253,8 +294,10 @@ impl GroupPanes {
         let mut ends: Vec<i64> = self.panes[first..]
             .iter()
             .take_while(|p| p.pane.end <= to)
-            .filter(|p| p.cells[kpi].present)
-            .flat_map(|p| [Some(p.pane.end), window.leave_end(p.pane)])
+            .map(|p| (p.pane, &p.cells[kpi]))
+            .flat_map(|(pane, cell)| {
+                [cell.enters().then_some(pane.end), window.leave_end(pane).filter(|_| cell.present)]
+            })
             .flatten()
             .filter(|end| (from..=to).contains(end))
             .collect();

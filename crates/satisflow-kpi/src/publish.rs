@@ -1,7 +1,7 @@
 //! What the engine publishes: rows that became final, rows that changed, open windows.
 
 use crate::engine::{Engine, EngineError, Frontier, overflow};
-use crate::lane::{Lane, LaneRow, Member, Published, Target};
+use crate::lane::{Lane, LaneRow, Member, Published, Sides, Target};
 use crate::row::{KpiRow, Reason};
 use crate::sums::Overflow;
 
@@ -28,7 +28,10 @@ impl Engine {
                 window = Some(self.lanes[at].window);
                 flips.clear();
             }
-            let published = self.advance_lane(at, frontiers, &mut flips);
+            let published = match self.lanes[at].is_comparing() {
+                true => self.advance_comparing(at, frontiers),
+                false => self.advance_lane(at, frontiers, &mut flips),
+            };
             let published = published.map_err(|(definition, source)| overflow(&self.plan, definition, source))?;
             rows.extend(published);
         }
@@ -67,6 +70,21 @@ impl Engine {
         Ok(rows.into_iter().map(row).collect())
     }
 
+    fn advance_comparing(&mut self, at: usize, frontiers: &[Frontier]) -> Result<Vec<KpiRow>, (usize, Overflow)> {
+        let targets = self.targets(at, frontiers);
+        let lane = &mut self.lanes[at];
+        let window = &self.plan.windows[lane.window];
+        let sides = Sides { definitions: &self.plan.definitions, groups: &self.groups };
+        let mut rows = lane.publish_compared(window, &targets, &sides)?;
+        let completed = lane.complete_compared(window, &targets, &rows, &sides)?;
+        rows.extend(completed);
+        let row = |row: LaneRow| {
+            let incomplete = row.end > targets[row.member].complete;
+            self.kpi_row(at, row, incomplete, false)
+        };
+        Ok(rows.into_iter().map(row).collect())
+    }
+
     fn targets(&self, at: usize, frontiers: &[Frontier]) -> Vec<Target> {
         let lane = &self.lanes[at];
         let window = &self.plan.windows[lane.window];
@@ -94,7 +112,13 @@ impl Engine {
             incomplete,
             sums: row.sums,
             told: row.told,
+            weighted: row.weighted,
+            compared: row.compared,
         }
+    }
+
+    fn sides(&self) -> Sides<'_> {
+        Sides { definitions: &self.plan.definitions, groups: &self.groups }
     }
 
     /// Lanes of the same window whose grouping sets are finer. They stand before their coarser ones.
@@ -152,7 +176,10 @@ impl Engine {
         for (at, lane) in self.lanes.iter().enumerate() {
             let window = &self.plan.windows[lane.window];
             for (kpi, member) in lane.members.iter().enumerate() {
-                let finals = lane.finals(window, kpi);
+                let finals = match lane.is_comparing() {
+                    true => lane.finals_compared(window, kpi, &self.sides()),
+                    false => lane.finals(window, kpi),
+                };
                 let finals = finals.map_err(|source| overflow(&self.plan, member.definition, source))?;
                 rows.extend(finals.into_iter().map(|(row, incomplete)| {
                     let over = self.finer_is_over(at, kpi, row.end);
@@ -175,7 +202,11 @@ impl Engine {
             let end = window.pane(now).end;
             for (kpi, member) in lane.members.iter().enumerate() {
                 let definition = member.definition;
-                let open = lane.open(window, kpi, end).map_err(|source| overflow(&self.plan, definition, source))?;
+                let open = match lane.is_comparing() {
+                    true => lane.open_compared(window, kpi, end, &self.sides()).map(Some),
+                    false => lane.open(window, kpi, end),
+                };
+                let open = open.map_err(|source| overflow(&self.plan, definition, source))?;
                 let Some(open) = open else {
                     over.push((definition, lane.window, lane.set));
                     continue;

@@ -1,10 +1,11 @@
 //! The engine's state as bytes, and back: a cache that may be thrown away.
 //!
 //! The state comes in frames, so that no more than one lane is held twice. It
-//! belongs to one plan and one version of the engine; anything else refuses it.
+//! belongs to one version of the engine; of another plan, what both have is taken up.
 
 use serde::{Deserialize, Serialize};
 
+use crate::adopt::{Names, State};
 use crate::definition::Plan;
 use crate::engine::Engine;
 use crate::filter::IdFilter;
@@ -14,13 +15,13 @@ use crate::keyed::Keyed;
 use crate::lane::Lane;
 
 /// To be raised whenever the same events would lead to another state.
-const ENGINE_VERSION: u32 = 2;
+const ENGINE_VERSION: u32 = 4;
 
 /// Why a state can't be taken up again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SnapshotError {
-    /// It was made by another version, or for another catalog.
-    #[error("it belongs to another catalog or to another version of the engine")]
+    /// It was made by another version, or holds nothing of this catalog.
+    #[error("it holds nothing of this catalog, or belongs to another version of the engine")]
     Foreign,
     /// It is not what was written.
     #[error("it is damaged: {0}")]
@@ -36,15 +37,10 @@ impl From<postcard::Error> for SnapshotError {
 #[derive(Debug, Serialize, Deserialize)]
 struct Head {
     version: u32,
-    plan: String,
+    names: Names,
     last_event: Option<i64>,
     newest: Vec<Option<i64>>,
     lanes: usize,
-}
-
-/// Everything that the state's shape and content depend on.
-fn identity_of(plan: &Plan) -> String {
-    format!("{plan:?}")
 }
 
 impl Engine {
@@ -52,16 +48,19 @@ impl Engine {
     pub fn frames(&self) -> impl Iterator<Item = Result<Vec<u8>, SnapshotError>> {
         let head = Head {
             version: ENGINE_VERSION,
-            plan: identity_of(&self.plan),
+            names: Names::of(&self.plan),
             last_event: self.last_event(),
-            newest: self.newest().to_vec(),
+            newest: self.newest.clone(),
             lanes: self.lanes.len(),
         };
-        let first = [encode(&head), encode(&self.groups().seen()), encode(self.keyed())];
+        let joins = self.joins.iter().map(|(measure, joins)| Ok((*measure, joins.to_frame()?)));
+        let joins = joins.collect::<Result<Vec<_>, SnapshotError>>().and_then(|joins| encode(&joins));
+        let first = [encode(&head), encode(&self.groups().seen()), encode(&self.keyed), joins];
         first.into_iter().chain(self.lanes.iter().map(encode))
     }
 
-    /// An engine with the state of [`Engine::frames`].
+    /// An engine with the state of [`Engine::frames`], as far as the plan has
+    /// the same definitions; the others are new to it ([`Engine::new_definitions`]).
     ///
     /// # Errors
     /// [`SnapshotError`]; there is no engine then, and it has to be built from the events.
@@ -70,14 +69,17 @@ impl Engine {
         F: FnMut() -> Result<Vec<u8>, SnapshotError>,
     {
         let head: Head = decode(&next()?)?;
-        if head.version != ENGINE_VERSION || head.plan != identity_of(&plan) {
+        if head.version != ENGINE_VERSION {
             return Err(SnapshotError::Foreign);
         }
         let seen = next()?;
         let seen: SeenGroups<'_> = decode(&seen)?;
         let keyed: Vec<Keyed> = decode(&next()?)?;
+        let joins: Vec<(usize, Vec<u8>)> = decode(&next()?)?;
         let lanes = (0..head.lanes).map(|_| decode(&next()?)).collect::<Result<Vec<Lane>, _>>()?;
-        Engine::restored(plan, &seen, keyed, lanes, head.last_event, head.newest).ok_or(SnapshotError::Foreign)
+        let Head { names, last_event, newest, .. } = head;
+        Engine::adopt(plan, State { names, seen, keyed, joins, lanes, last_event, newest })
+            .ok_or(SnapshotError::Foreign)
     }
 }
 
@@ -100,11 +102,11 @@ impl Identities {
     }
 }
 
-fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, SnapshotError> {
+pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, SnapshotError> {
     Ok(postcard::to_stdvec(value)?)
 }
 
-fn decode<'a, T: Deserialize<'a>>(frame: &'a [u8]) -> Result<T, SnapshotError> {
+pub(crate) fn decode<'a, T: Deserialize<'a>>(frame: &'a [u8]) -> Result<T, SnapshotError> {
     match postcard::take_from_bytes(frame)? {
         (value, []) => Ok(value),
         (_, rest) => Err(SnapshotError::Damaged(format!("{} bytes too many", rest.len()))),

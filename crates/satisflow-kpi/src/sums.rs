@@ -77,11 +77,6 @@ impl Sums {
         Ok(())
     }
 
-    /// The same with the denominator of other sums.
-    pub(crate) fn with_base(&self, base: &Sums) -> Sums {
-        Sums { base_n: base.base_n, base: base.base, ..*self }
-    }
-
     /// Takes `other` away.
     ///
     /// # Errors

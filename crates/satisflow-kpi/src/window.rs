@@ -2,7 +2,8 @@
 //!
 //! A window's content is a run of panes. A pane is the finest piece in which a
 //! window can gain or lose events: one step of a rolling window, one whole
-//! period of a calendar window. All times are µs since the Unix epoch.
+//! period of a calendar window. A window of several periods is a window for each
+//! of its ends: an event is in one pane of each. All times are µs since the Unix epoch.
 
 use std::sync::Arc;
 
@@ -53,12 +54,14 @@ pub enum WindowSpan {
         /// The distance of two ends.
         step: i64,
     },
-    /// One period of the calendar in a zone.
+    /// Periods of the calendar in a zone, up to the end of each.
     Calendar {
         /// The period.
         unit: CalendarUnit,
         /// The zone whose midnights bound it.
         zone: TimeZone,
+        /// How many of them, that of the end included: at least 1.
+        last: u32,
     },
     /// Everything before each UTC midnight: a rolling window without a length.
     All,
@@ -93,7 +96,7 @@ impl Window {
         match &self.span {
             WindowSpan::Rolling { step, .. } => Pane::step_around(time, *step),
             WindowSpan::All => Pane::step_around(time, DAY_MICROS),
-            WindowSpan::Calendar { unit, zone } => period(*unit, zone, time),
+            WindowSpan::Calendar { unit, zone, .. } => period(*unit, zone, time),
         }
     }
 
@@ -158,7 +161,10 @@ impl Window {
     pub(crate) fn start_of(&self, end: i64) -> Option<i64> {
         match &self.span {
             WindowSpan::Rolling { length, .. } => Some(end - length),
-            WindowSpan::Calendar { unit, zone } => Some(period(*unit, zone, end - 1).start),
+            WindowSpan::Calendar { unit, zone, last } => {
+                let start = |end: i64| period(*unit, zone, end.saturating_sub(1)).start;
+                Some((1..*last).fold(start(end), |from, _| start(from)))
+            }
             WindowSpan::All => None,
         }
     }
@@ -236,6 +242,21 @@ mod tests {
             calendar(CalendarUnit::Day, "Europe/Berlin", "2026-10-25T12:00:00Z"),
             "2026-10-24T22:00:00Z 2026-10-25T23:00:00Z"
         );
+    }
+
+    #[test]
+    fn several_periods_begin_where_the_first_of_them_does() {
+        let window = |unit, last| {
+            let zone = TimeZone::get("Asia/Shanghai").unwrap();
+            Window { name: "w".into(), span: WindowSpan::Calendar { unit, zone, last } }
+        };
+        let start = |unit, last, end| {
+            Timestamp::from_microsecond(window(unit, last).start_of(micros(end)).unwrap()).unwrap().to_string()
+        };
+        let end = "2026-08-31T16:00:00Z";
+        assert_eq!(start(CalendarUnit::Month, 1, end), "2026-07-31T16:00:00Z");
+        assert_eq!(start(CalendarUnit::Month, 6, end), "2026-02-28T16:00:00Z");
+        assert_eq!(start(CalendarUnit::Quarter, 4, "2026-03-31T16:00:00Z"), "2025-03-31T16:00:00Z");
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub struct RecordsCommit {
     pub counted: BTreeMap<(String, i32), u64>,
 }
 
-/// Rows of `kpis`, and the transactions that they move.
+/// Rows of `kpis` or `alerts`, and the transactions that they move.
 #[derive(Debug, Clone, Default)]
 pub struct KpisCommit {
     /// Distinct for each commit.

@@ -19,6 +19,8 @@ pub struct LakeOptions {
     pub records_schema: SchemaRef,
     /// Schema of `kpis`; columns that the table lacks are added.
     pub kpis_schema: SchemaRef,
+    /// Schema of `alerts`; columns that the table lacks are added.
+    pub alerts_schema: SchemaRef,
     /// Whether nothing may be created or changed.
     pub read_only: bool,
     /// The store that URLs are resolved in; `None`: the one that the URL names.
@@ -27,13 +29,16 @@ pub struct LakeOptions {
     pub store_options: StoreOptions,
 }
 
-/// The two tables of a lake.
+/// The tables of a lake.
 #[derive(Debug)]
 pub struct Lake {
     pub(crate) records: Table,
     pub(crate) kpis: Table,
+    /// A lake that an earlier program wrote may lack it for those who only read.
+    pub(crate) alerts: Option<Table>,
     live: Arc<LiveRecords>,
     latest_kpis: Arc<LatestTable>,
+    latest_alerts: Option<Arc<LatestTable>>,
 }
 
 const STATS_COLUMNS: &str = "topic,partition,offset,ingest_time,kind,event_time";
@@ -88,9 +93,27 @@ impl Lake {
         if !access.read_only {
             kpis.add_columns(&options.kpis_schema).await?;
         }
+        let alerts_spec = TableSpec {
+            name: "alerts",
+            schema: Arc::clone(&options.alerts_schema),
+            partition_by: &[],
+            stats_columns: "",
+            plain_columns: &[],
+        };
+        let alerts = match Table::open(&at("alerts")?, &alerts_spec, &access).await {
+            Err(LakeError::Missing { .. }) if access.read_only => None,
+            opened => Some(opened?),
+        };
+        if let Some(alerts) = alerts.as_ref().filter(|_| !access.read_only) {
+            alerts.add_columns(&options.alerts_schema).await?;
+        }
+        let latest_alerts = match &alerts {
+            Some(alerts) => Some(Arc::new(LatestTable::new("alerts", &alerts.current().await)?)),
+            None => None,
+        };
         let live = Arc::new(LiveRecords::new(&records.current().await)?);
         let latest_kpis = Arc::new(LatestTable::new("kpis", &kpis.current().await)?);
-        Ok(Lake { records, kpis, live, latest_kpis })
+        Ok(Lake { records, kpis, alerts, live, latest_kpis, latest_alerts })
     }
 
     /// Rows of `records`, those not yet committed included.
@@ -101,6 +124,16 @@ impl Lake {
     /// Rows of `kpis`.
     pub fn kpis_provider(&self) -> Arc<LatestTable> {
         Arc::clone(&self.latest_kpis)
+    }
+
+    /// Rows of `alerts`; `None` where the lake is read only and has none.
+    pub fn alerts_provider(&self) -> Option<Arc<LatestTable>> {
+        self.latest_alerts.clone()
+    }
+
+    /// All tables.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &Table> {
+        [&self.records, &self.kpis].into_iter().chain(&self.alerts)
     }
 
     /// The position of a partition in the newest state; `None` if it never was committed.
@@ -135,6 +168,9 @@ impl Lake {
     /// When the log can't be read.
     pub async fn refresh(&self) -> Result<(), LakeError> {
         self.live.refresh(&self.records.refreshed().await?)?;
+        if let (Some(alerts), Some(latest)) = (&self.alerts, &self.latest_alerts) {
+            latest.refresh(&alerts.refreshed().await?)?;
+        }
         self.latest_kpis.refresh(&self.kpis.refreshed().await?)
     }
 }

@@ -7,6 +7,7 @@
 //!   exactly that snapshot's successor, so nothing can come between.
 //! - After any error the log is read again: one's own commit id there is success.
 
+mod alerts;
 mod commit;
 mod damage;
 mod error;
@@ -21,6 +22,7 @@ mod snapshots;
 mod store;
 mod table;
 
+pub use alerts::AlertsView;
 pub use commit::{KpisCommit, RecordsCommit};
 pub use damage::Damage;
 pub use error::{CommitError, LakeError};
@@ -29,9 +31,15 @@ pub use live::{LatestTable, LiveRecords};
 pub use maintain::{Compaction, Maintenance};
 pub use position::{Positions, position_id};
 pub use read::LakeView;
-pub use rejects::{RejectFile, RejectsCommit, Replaced, WrittenRejects};
+pub use rejects::{RejectFile, RejectsCommit, WrittenRejects};
 pub use store::{STORE_OPTIONS, StoreOptions, store_of};
+pub use table::Replaced;
 
+/// Transaction of `alerts`: rows of `kpis` computed up to here, µs, are decided.
+pub const DECIDED: &str = "satisflow/alerts/decided";
+/// Prefix of a transaction of `alerts`, before a webhook's name: the sequence of
+/// the last row that it was told of.
+pub const TOLD: &str = "satisflow/alerts/told/";
 /// Transaction of `kpis`: the version of `records` that is scored.
 pub const SCORE: &str = "satisflow/score";
 /// Prefix of a transaction of `kpis`, before a definition's fingerprint: its

@@ -110,7 +110,7 @@ impl Lake {
     pub async fn maintain(&self, file_bytes_target: NonZeroU64) -> Result<(Maintenance, usize), LakeError> {
         let done = self.compact(file_bytes_target).await?;
         let mut deleted = 0;
-        for table in [&self.records, &self.kpis] {
+        for table in self.tables() {
             if let Some(files) = self.vacuum_table(table).await? {
                 deleted += files;
                 self.checkpoint_table(table).await?;
@@ -142,7 +142,7 @@ impl Lake {
     /// # Errors
     /// When a checkpoint can't be written.
     pub async fn checkpoint(&self) -> Result<(), LakeError> {
-        for table in [&self.records, &self.kpis] {
+        for table in self.tables() {
             self.checkpoint_table(table).await?;
         }
         Ok(())
@@ -195,7 +195,7 @@ impl Lake {
     /// When files can't be listed or deleted.
     pub async fn vacuum(&self) -> Result<usize, LakeError> {
         let mut deleted = 0;
-        for table in [&self.records, &self.kpis] {
+        for table in self.tables() {
             deleted += self.vacuum_table(table).await?.unwrap_or(0);
         }
         Ok(deleted)

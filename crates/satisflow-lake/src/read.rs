@@ -263,7 +263,7 @@ async fn at_version(table: &Table, version: u64) -> Result<DeltaTable, LakeError
     Ok(state)
 }
 
-async fn read(
+pub(crate) async fn read(
     table: &DeltaTable,
     name: &'static str,
     filter: Option<Expr>,

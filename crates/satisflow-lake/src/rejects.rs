@@ -14,6 +14,7 @@ use deltalake_core::protocol::DeltaOperation;
 use crate::error::{CommitError, LakeError};
 use crate::lake::Lake;
 use crate::read::DataFile;
+use crate::table::Replaced;
 
 const REJECTED: &str = "rejected";
 
@@ -52,17 +53,6 @@ pub struct WrittenRejects {
     commit_id: String,
     actions: Vec<Action>,
     removed: BTreeSet<String>,
-}
-
-/// What became of a commit that builds on exactly one version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Replaced {
-    /// It is this version.
-    Committed(u64),
-    /// Others have committed since; what they added has to be looked at first.
-    Overtaken,
-    /// A file is no longer there: compaction or another replay has rewritten it.
-    Gone,
 }
 
 impl Lake {

@@ -24,7 +24,6 @@ use url::Url;
 use crate::error::{CommitError, LakeError};
 use crate::failpoints::reach;
 use crate::position::{Positions, position_id};
-use crate::rejects::Replaced;
 
 /// Commits are tried again this often when others come first.
 const ATTEMPTS_MAX: usize = 50;
@@ -82,6 +81,17 @@ pub(crate) struct Guard {
     pub(crate) positions: Positions,
     /// A transaction has this value.
     pub(crate) transactions: BTreeMap<String, Option<i64>>,
+}
+
+/// What became of a commit that builds on exactly one version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replaced {
+    /// It is this version.
+    Committed(u64),
+    /// Others have committed since; what they added has to be looked at first.
+    Overtaken,
+    /// A file is no longer there: compaction or another replay has rewritten it.
+    Gone,
 }
 
 impl Table {

@@ -15,13 +15,19 @@ use satisflow_lake::{CLOSED, Lake, LakeView, PUBLISHED, SCORE};
 
 use crate::error::PipelineError;
 
+mod alerts;
 mod columns;
+mod compared;
 mod counted;
 mod ends;
+mod joined;
 mod own;
 mod statement;
 mod tables;
+mod tested;
+mod weighted;
 
+pub use alerts::{AlertsReport, audit_alerts};
 pub use own::SelfAudit;
 use tables::Tables;
 

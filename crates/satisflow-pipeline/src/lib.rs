@@ -5,6 +5,7 @@
 //!   commits KPI rows with the version that they reflect.
 //! - The scorer's state is a cache of the lake: it is rebuilt at every start.
 
+mod alert_gauges;
 mod at_end;
 mod audit;
 mod backoff;
@@ -19,7 +20,7 @@ mod scorer;
 mod service;
 mod watermark;
 
-pub use audit::{Audit, AuditReport, AuditScope, Difference, Ends, SelfAudit};
+pub use audit::{AlertsReport, Audit, AuditReport, AuditScope, Difference, Ends, SelfAudit, audit_alerts};
 pub use error::PipelineError;
 pub use live::{Board, BoardRow, KpiGauges, LiveKpis, SharedEngine};
 pub use metrics::PipelineMetrics;

@@ -11,8 +11,11 @@ use datafusion::common::{DataFusionError, Result as DataFusionResult};
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use prometheus::{GaugeVec, Opts, Registry};
+use satisflow_alerts::Decider;
 use satisflow_catalog::Catalog;
 use satisflow_kpi::{Engine, Figures, KpiRow, RowsBuilder, figures, kpis_schema};
+
+use crate::alert_gauges::AlertGauges;
 
 /// The engine, shared between the scorer and those who look. There is none
 /// while this process stands by or is building it.
@@ -24,6 +27,8 @@ struct Shared {
     engine: Option<Engine>,
     /// Whether it has caught up: what is still being built is nobody's number.
     complete: bool,
+    /// What decides alerts; none before they are restored.
+    alerts: Option<Decider>,
 }
 
 impl SharedEngine {
@@ -32,7 +37,7 @@ impl SharedEngine {
     }
 
     pub(crate) fn set(&self, engine: Option<Engine>) {
-        *self.shared() = Shared { engine, complete: false };
+        *self.shared() = Shared { engine, complete: false, alerts: None };
     }
 
     /// From here on others see it.
@@ -43,6 +48,21 @@ impl SharedEngine {
     /// For the scorer, which has set it.
     pub(crate) fn with<T>(&self, f: impl FnOnce(&mut Engine) -> T) -> T {
         f(self.shared().engine.get_or_insert_with(|| Engine::new(satisflow_kpi::Plan::default())))
+    }
+
+    pub(crate) fn set_alerts(&self, decider: Decider) {
+        self.shared().alerts = Some(decider);
+    }
+
+    /// For the scorer, which has set it.
+    pub(crate) fn with_alerts<T>(&self, f: impl FnOnce(&mut Decider) -> T) -> T {
+        f(self.shared().alerts.get_or_insert_with(|| Decider::new(&[])))
+    }
+
+    /// Alerts for others, as [`SharedEngine::look`].
+    pub(crate) fn look_at_alerts<T>(&self, f: impl FnOnce(&Decider) -> T) -> Option<T> {
+        let shared = self.shared();
+        shared.alerts.as_ref().filter(|_| shared.complete).map(f)
     }
 
     /// For others; `None` while there is no engine, or one that has not caught up.
@@ -170,6 +190,7 @@ pub struct KpiGauges {
     groups_max: usize,
     vectors: Vec<(Measure, GaugeVec)>,
     newest_event: GaugeVec,
+    alerts: AlertGauges,
 }
 
 type Measure = fn(&Figures, &KpiRow) -> Option<f64>;
@@ -196,8 +217,8 @@ impl KpiGauges {
         groups_max: usize,
     ) -> Result<KpiGauges, prometheus::Error> {
         let mut labels = vec!["kpi", "window", "state", "grouping_set"];
-        let dimensions = catalog.dimension_names();
-        labels.extend(dimensions.iter().map(|name| &**name));
+        let dimensions = catalog.dimension_labels();
+        labels.extend(dimensions.iter().map(String::as_str));
         let mut vectors = Vec::new();
         for (name, help, measure) in GAUGES {
             let gauge = GaugeVec::new(Opts::new(format!("satisflow_kpi_{name}"), help), &labels)?;
@@ -207,13 +228,16 @@ impl KpiGauges {
         let help = "Time of the latest event that the KPI has read.";
         let newest_event = GaugeVec::new(Opts::new("satisflow_kpi_newest_event_timestamp_seconds", help), &["kpi"])?;
         registry.register(Box::new(newest_event.clone()))?;
-        Ok(KpiGauges { shared, now, groups_max, vectors, newest_event })
+        let alerts = AlertGauges::new(registry, catalog, groups_max)?;
+        Ok(KpiGauges { shared, now, groups_max, vectors, newest_event, alerts })
     }
 
     /// Sets every gauge to what the engine says now.
     pub fn refresh(&self) {
         self.vectors.iter().for_each(|(_, gauge)| gauge.reset());
         self.newest_event.reset();
+        self.alerts.reset();
+        self.shared.look_at_alerts(|decider| self.alerts.show(decider));
         self.shared.look(|engine| {
             self.show_freshness(engine);
             let live = engine.live((self.now)(engine)).unwrap_or_default();

@@ -39,6 +39,8 @@ pub struct PipelineMetrics {
     pub identities_asked: IntCounter,
     /// Accepted events whose id was accepted before, of another partition.
     pub copies: IntCounter,
+    /// Keys that joins of measures hold.
+    pub joined_keys: IntGauge,
     /// Commits that wait for the scorer.
     pub scorer_queue: IntGauge,
     /// KPI rows written.
@@ -57,6 +59,8 @@ pub struct PipelineMetrics {
     pub scored_version: IntGauge,
     /// Windows that end before this are final, seconds since the epoch.
     pub watermark_seconds: IntGauge,
+    /// Changes of alerts, by what happens: open, update, clear.
+    pub alert_changes: IntCounterVec,
     /// 1 while this process publishes KPIs and has caught up.
     pub complete: IntGauge,
 }
@@ -87,6 +91,11 @@ impl PipelineMetrics {
         };
         let lag = IntGaugeVec::new(Opts::new("satisflow_kafka_lag_records", "Records not yet polled."), &partition)?;
         registry.register(Box::new(lag.clone()))?;
+        let alert_changes =
+            counters("satisflow_alert_changes_total", "Changes of alerts by what happens.", &["state"])?;
+        for state in ["open", "update", "clear"] {
+            alert_changes.with_label_values(&[state]);
+        }
         Ok(PipelineMetrics {
             polled: counters("satisflow_polled_records_total", "Records counted at the poll.", &partition)?,
             records: counters(
@@ -96,6 +105,7 @@ impl PipelineMetrics {
             )?,
             rejects: counters("satisflow_rejects_total", "Rejects by reason.", &["reason"])?,
             lag,
+            alert_changes,
             held_bytes: gauge("satisflow_kafka_held_bytes", "Bytes polled and not yet taken into rows.")?,
             paused: gauge("satisflow_kafka_paused", "1 while partitions are paused: rows can't be committed as fast.")?,
             pauses: counter("satisflow_kafka_pauses_total", "How often partitions were paused.")?,
@@ -117,6 +127,7 @@ impl PipelineMetrics {
                 "satisflow_copies_total",
                 "Accepted events that another partition has too: they count once.",
             )?,
+            joined_keys: gauge("satisflow_joined_keys", "Keys whose events the joins of measures hold.")?,
             scorer_queue: gauge("satisflow_scorer_queue_commits", "Commits waiting for the scorer.")?,
             kpi_rows: counter("satisflow_kpi_rows_total", "KPI rows written.")?,
             restatements: counter("satisflow_restatements_total", "KPI rows written again with other content.")?,

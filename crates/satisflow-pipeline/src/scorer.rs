@@ -10,16 +10,21 @@ use std::time::{Duration, Instant};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, TimestampMicrosecondType};
 use satisflow_catalog::{Catalog, Evaluator};
-use satisflow_kpi::{Arrival, Engine, Frontier, Identities, KpiRow, Position, Resolution, RowsBuilder, Sign};
+use satisflow_kpi::{
+    Arrival, Engine, Frontier, Identities, JoinInput, KpiRow, Position, Resolution, RowsBuilder, Sign,
+};
 use satisflow_lake::{BACKFILL, CLOSED, Lake, PUBLISHED, SCORE};
 
 use crate::error::PipelineError;
 use crate::live::SharedEngine;
 use crate::metrics::PipelineMetrics;
 use crate::watermark::Watermarks;
+use alerts::Alerts;
+pub(crate) use alerts::read_columns;
 use claim::{Patience, Role};
 use snapshot::Schedule;
 
+mod alerts;
 mod claim;
 mod identity;
 mod late;
@@ -37,6 +42,8 @@ const ROWS_COMMIT_MAX: usize = 50_000;
 const STEP_MICROS: i64 = 86_400_000_000;
 /// A scored version without rows is put on record this often.
 const RECORD_INTERVAL: Duration = Duration::from_secs(5);
+/// Joined events measured at once, at most.
+const JOINED_ROWS_MAX: usize = 8192;
 /// Positions asked of the lake at once.
 const RECALL_CHUNK: usize = 500;
 
@@ -75,6 +82,7 @@ pub(crate) struct Scorer {
     memory: Memory,
     schedule: Schedule,
     role: Role,
+    alerts: Alerts,
 }
 
 /// What is kept of the state: panes behind what is published, for the longer of
@@ -104,6 +112,7 @@ impl Scorer {
         memory: Memory,
         takeover_after: Duration,
     ) -> Result<Scorer, PipelineError> {
+        let catalog_rules = catalog.alert_rules();
         Ok(Scorer {
             evaluator: Evaluator::new(&catalog)?,
             lake,
@@ -123,6 +132,7 @@ impl Scorer {
             memory,
             schedule: Schedule::new(memory.snapshot_interval),
             role: Role::Active,
+            alerts: Alerts::new(catalog_rules),
         })
     }
 
@@ -173,7 +183,12 @@ impl Scorer {
 
     async fn publish_last(&mut self, close: bool, clock: i64) -> Result<(), PipelineError> {
         self.catch_up(clock).await?;
-        if close { self.close(clock).await } else { self.record(clock).await }
+        if close {
+            self.close(clock).await?
+        } else {
+            self.record(clock).await?
+        }
+        self.record_alerts().await
     }
 
     /// Remembers an own commit until its version is scored.
@@ -230,7 +245,22 @@ impl Scorer {
             return Ok(());
         }
         let mut measured = self.evaluator.measure(events, signs)?;
-        self.shared.with(|engine| measured.try_for_each(|m| engine.apply(&m.batch, &m.signs)))?;
+        let joins = self.evaluator.joins(events, signs)?;
+        self.shared.with(|engine| {
+            measured.try_for_each(|m| engine.apply(&m.batch, &m.signs))?;
+            joins.into_iter().try_for_each(|input| self.join(engine, input))
+        })
+    }
+
+    /// Counts anew what something else is joined to now.
+    fn join(&self, engine: &mut Engine, input: JoinInput) -> Result<(), PipelineError> {
+        let measure = input.measure;
+        let joined = engine.join(input);
+        for rows in joined.chunks(JOINED_ROWS_MAX) {
+            let measured = self.evaluator.measure_joined(measure, rows)?;
+            engine.apply(&measured.batch, &measured.signs)?;
+        }
+        self.metrics.joined_keys.set(i64::try_from(engine.joined_keys()).unwrap_or(i64::MAX));
         Ok(())
     }
 
@@ -332,11 +362,11 @@ impl Scorer {
         let computed = clock.max(self.last_computed + 1);
         self.last_computed = computed;
         let batch = self.shared.with(|engine| to_batch(engine, rows, computed))?;
-        self.commit_next(batch.into_iter().collect(), self.transactions(&records)).await?;
+        self.commit_next(batch.iter().cloned().collect(), self.transactions(&records)).await?;
         timer.observe_duration();
         self.records = records;
         self.committed(rows);
-        Ok(())
+        self.decide(batch.as_ref(), computed).await
     }
 
     /// Where the definitions stand after a publication. They never go back:

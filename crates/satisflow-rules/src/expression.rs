@@ -1,15 +1,29 @@
 //! The expressions of bounds.
 
+use crate::label::label;
 use crate::text::quoted;
 use crate::{Settings, Side, Threshold};
 
+/// Which rows of a KPI.
+pub(crate) struct Place<'a> {
+    pub(crate) kpi: &'a str,
+    pub(crate) window: &'a str,
+    pub(crate) dimensions: &'a [String],
+}
+
+impl Threshold {
+    pub(crate) fn place(&self) -> Place<'_> {
+        Place { kpi: &self.kpi, window: &self.window, dimensions: &self.dimensions }
+    }
+}
+
 /// Selector of a KPI's final rows.
-fn selector(threshold: &Threshold, settings: &Settings) -> String {
-    let set = threshold.dimensions.join(",");
+fn selector(place: &Place<'_>, settings: &Settings) -> String {
+    let set = place.dimensions.join(",");
     let labels = [
         ("job", settings.job.as_str()),
-        ("kpi", threshold.kpi.as_str()),
-        ("window", threshold.window.as_str()),
+        ("kpi", place.kpi),
+        ("window", place.window),
         ("grouping_set", set.as_str()),
         ("state", "final"),
     ];
@@ -17,17 +31,17 @@ fn selector(threshold: &Threshold, settings: &Settings) -> String {
 }
 
 /// A template that asks for another figure of the alert's group.
-pub(crate) fn figure(metric: &str, threshold: &Threshold, settings: &Settings) -> String {
-    let group: String = threshold.dimensions.iter().map(|name| format!(",{name}=%q")).collect();
-    let values: String = threshold.dimensions.iter().map(|name| format!(" $labels.{name}")).collect();
-    let series = format!("satisflow_kpi_{metric}{{{}{group}}}", selector(threshold, settings));
+pub(crate) fn figure(metric: &str, place: &Place<'_>, settings: &Settings) -> String {
+    let group: String = place.dimensions.iter().map(|name| format!(",{}=%q", label(name))).collect();
+    let values: String = place.dimensions.iter().map(|name| format!(" $labels.{}", label(name))).collect();
+    let series = format!("satisflow_kpi_{metric}{{{}{group}}}", selector(place, settings));
     format!("{{{{ with printf `{series}`{values} | query }}}}{{{{ . | first | value | humanize }}}}{{{{ end }}}}")
 }
 
 /// A bound with hysteresis, a least n, and a memory for when the service is gone.
 pub(crate) fn threshold(threshold: &Threshold, settings: &Settings) -> String {
     let Threshold { bound, clear, n_min, .. } = threshold;
-    let rows = selector(threshold, settings);
+    let rows = selector(&threshold.place(), settings);
     let compared = match threshold.side {
         Side::Below => "<",
         Side::Above => ">",

@@ -12,6 +12,8 @@ fn rule(alert: &str, expression: String, for_secs: u32, severity: &str, summary:
         severity: severity.to_owned(),
         summary: summary.to_owned(),
         description: description.to_owned(),
+        labels: Vec::new(),
+        link: String::new(),
     }
 }
 

@@ -6,10 +6,16 @@
 //! - A service that is gone resolves nothing: its alerts go on, and one that
 //!   says so begins.
 
+mod decision;
 mod expression;
 mod health;
+mod label;
+mod link;
 mod tests;
 mod text;
+
+pub use decision::Decision;
+pub use label::label;
 
 use text::{Rule, group};
 
@@ -24,11 +30,19 @@ pub struct Settings {
     pub lag_records_max: u32,
     /// Share of records that are no events, percent.
     pub reject_percent_max: u32,
+    /// Where the page is reached, such as `https://satisflow.example`; links of notifications lead there.
+    pub external_url: Option<String>,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { job: "satisflow".to_owned(), stale_after_secs: 900, lag_records_max: 100_000, reject_percent_max: 5 }
+        Settings {
+            job: "satisflow".to_owned(),
+            stale_after_secs: 900,
+            lag_records_max: 100_000,
+            reject_percent_max: 5,
+            external_url: None,
+        }
     }
 }
 
@@ -77,21 +91,26 @@ pub struct Threshold {
     pub severity: String,
 }
 
+/// Name of a KPI's alert: `SatisflowCsatDrop` of `csat` and `drop`.
+pub fn alert_name(kpi: &str, what: &str) -> String {
+    let words = kpi.split('_').chain(what.split('_')).map(|word| {
+        let (first, rest) = word.split_at(word.chars().next().map_or(0, char::len_utf8));
+        first.to_uppercase() + rest
+    });
+    format!("Satisflow{}", words.collect::<String>())
+}
+
 impl Threshold {
     /// Name of its alert, such as `SatisflowCsatBelow`; its labels say where.
-    fn alert(&self) -> String {
-        let words = self.kpi.split('_').chain([self.side.word()]).map(|word| {
-            let (first, rest) = word.split_at(word.chars().next().map_or(0, char::len_utf8));
-            first.to_uppercase() + rest
-        });
-        format!("Satisflow{}", words.collect::<String>())
+    pub fn alert(&self) -> String {
+        alert_name(&self.kpi, self.side.word())
     }
 
     fn rule(&self, settings: &Settings) -> Rule {
         let side = self.side.word();
-        let group: Vec<String> = self.dimensions.iter().map(|name| format!("{{{{ $labels.{name} }}}}")).collect();
-        let figure = |metric: &str| expression::figure(metric, self, settings);
-        let of = if group.is_empty() { String::new() } else { format!(" of {}", group.join(", ")) };
+        let group = label::values(&self.dimensions);
+        let figure = |metric: &str| expression::figure(metric, &self.place(), settings);
+        let of = if group.is_empty() { String::new() } else { format!(" of {group}") };
         Rule {
             alert: self.alert(),
             expression: expression::threshold(self, settings),
@@ -109,18 +128,25 @@ impl Threshold {
                 self.n_min,
                 self.clear
             ),
+            labels: Vec::new(),
+            link: link::link(settings, &self.kpi, &self.window, &self.dimensions),
         }
     }
 }
 
-/// The rule file: of the service itself, then of KPIs.
-pub fn rule_file(settings: &Settings, thresholds: &[Threshold]) -> String {
+/// The rule file: of the service itself, then of KPIs: bounds, and what the service decides.
+pub fn rule_file(settings: &Settings, thresholds: &[Threshold], decisions: &[Decision]) -> String {
     let kpis: Vec<Rule> = thresholds.iter().map(|threshold| threshold.rule(settings)).collect();
-    let groups = [group("satisflow", &health::rules(settings)), group("satisflow-kpis", &kpis)];
+    let decided: Vec<Rule> = decisions.iter().map(|decision| decision.rule(settings)).collect();
+    let groups = [
+        group("satisflow", &health::rules(settings)),
+        group("satisflow-kpis", &kpis),
+        group("satisflow-decisions", &decided),
+    ];
     format!("# Made by `satisflow rules`.\ngroups:\n{}", groups.concat())
 }
 
 /// Tests for `promtool test rules`, of a rule file of that name.
-pub fn rule_tests(file: &str, settings: &Settings, thresholds: &[Threshold]) -> String {
-    tests::tests(file, settings, thresholds)
+pub fn rule_tests(file: &str, settings: &Settings, thresholds: &[Threshold], decisions: &[Decision]) -> String {
+    tests::tests(file, settings, thresholds, decisions)
 }

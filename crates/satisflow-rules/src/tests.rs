@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
+use crate::label::label;
 use crate::text::quoted;
-use crate::{Settings, Side, Threshold};
+use crate::{Decision, Settings, Side, Threshold};
 
 /// Steps of 30 s: long enough for every `for`.
 const STEP_SECS: u32 = 30;
@@ -39,7 +40,7 @@ struct Series<'a> {
 }
 
 impl Series<'_> {
-    fn labels(&self) -> Vec<(&str, String)> {
+    fn labels(&self) -> Vec<(String, String)> {
         let Threshold { kpi, window, dimensions, .. } = self.threshold;
         let fixed = [
             ("job", self.job.to_owned()),
@@ -48,7 +49,8 @@ impl Series<'_> {
             ("grouping_set", dimensions.join(",")),
             ("state", "final".to_owned()),
         ];
-        fixed.into_iter().chain(dimensions.iter().map(|name| (name.as_str(), "g".to_owned()))).collect()
+        let fixed = fixed.map(|(name, value)| (name.to_owned(), value)).into_iter();
+        fixed.chain(dimensions.iter().map(|name| (label(name), "g".to_owned()))).collect()
     }
 
     fn named(&self, metric: &str) -> String {
@@ -59,7 +61,7 @@ impl Series<'_> {
 
     fn alert(&self) -> String {
         let own = [("alertname", self.threshold.alert()), ("severity", self.threshold.severity.clone())];
-        let all = self.labels().into_iter().chain(own);
+        let all = self.labels().into_iter().chain(own.map(|(name, value)| (name.to_owned(), value)));
         all.map(|(name, value)| format!("{name}={}", quoted(&value))).collect::<Vec<_>>().join(",")
     }
 }
@@ -187,9 +189,33 @@ fn reject_cases(settings: &Settings, topic: &dyn Fn(&str, &str) -> String) -> [C
     [case("fires", most + 1, true), case("is silent", most, false)]
 }
 
-pub(crate) fn tests(file: &str, settings: &Settings, thresholds: &[Threshold]) -> String {
+fn decision_cases(settings: &Settings, decision: &Decision) -> [Case; 3] {
+    let group = || decision.dimensions.iter().map(|name| (label(name), "g".to_owned()));
+    let labels = |more: &[(&'static str, String)]| {
+        let own = decision.labels(&settings.job).into_iter().chain(more.iter().cloned());
+        let all = own.map(|(name, value)| (name.to_owned(), value)).chain(group());
+        all.map(|(name, value)| format!("{name}={}", quoted(&value))).collect::<Vec<_>>().join(",")
+    };
+    let active = format!("satisflow_alert_active{{{}}}", labels(&[("instance", "a".to_owned())]));
+    let complete = format!("satisflow_kpi_complete{{job={}}}", quoted(&settings.job));
+    let case = |name: &str, decided: &str, known: &str, checks| Case {
+        name: format!("{} in {}: {name}", decision.alert, decision.window),
+        series: vec![(active.clone(), decided.to_owned()), (complete.clone(), known.to_owned())],
+        alert: labels(&[("alertname", decision.alert.clone())]),
+        checks,
+    };
+    [
+        case("what is decided is carried", "0x4 1x4 0x9", "1x20", vec![(90, false), (240, true), (420, false)]),
+        case("a service that is gone resolves nothing", "1x4 stale", "1x4 stale", vec![(90, true), (3000, true)]),
+        case("whoever takes over tells", "1x4 stale", "1x4 stale 1x20", vec![(90, true), (600, false)]),
+    ]
+}
+
+pub(crate) fn tests(file: &str, settings: &Settings, thresholds: &[Threshold], decisions: &[Decision]) -> String {
     let of_kpis = thresholds.iter().flat_map(|threshold| threshold_cases(settings, threshold));
-    let cases: String = health_cases(settings).iter().chain(&of_kpis.collect::<Vec<_>>()).map(text).collect();
+    let decided = decisions.iter().flat_map(|decision| decision_cases(settings, decision));
+    let of_kpis: Vec<Case> = of_kpis.chain(decided).collect();
+    let cases: String = health_cases(settings).iter().chain(&of_kpis).map(text).collect();
     format!(
         "# Made by `satisflow rules`; run by `promtool test rules`.\nrule_files: [{}]\nevaluation_interval: {STEP_SECS}s\ntests:\n{cases}",
         quoted(file)

@@ -7,8 +7,12 @@ pub(crate) struct Rule {
     pub(crate) for_secs: u32,
     pub(crate) keep_firing_for_secs: u32,
     pub(crate) severity: String,
+    /// More labels: rules of one alert are told apart by them.
+    pub(crate) labels: Vec<(&'static str, String)>,
     pub(crate) summary: String,
     pub(crate) description: String,
+    /// Where the page shows it; empty where that is not known.
+    pub(crate) link: String,
 }
 
 /// A text in double quotes.
@@ -34,9 +38,15 @@ fn rule(rule: &Rule) -> String {
         0 => String::new(),
         seconds => format!("        keep_firing_for: {seconds}s\n"),
     };
+    let more: String =
+        rule.labels.iter().map(|(name, value)| format!("          {name}: {}\n", quoted(value))).collect();
+    let link = match rule.link.as_str() {
+        "" => String::new(),
+        link => format!("          link: {}\n", quoted(link)),
+    };
     format!(
-        "      - alert: {}\n        expr: |\n{}        for: {}s\n{keep}        labels:\n          severity: {}\n        \
-         annotations:\n          summary: {}\n          description: {}\n",
+        "      - alert: {}\n        expr: |\n{}        for: {}s\n{keep}        labels:\n          severity: {}\n{more}        \
+         annotations:\n          summary: {}\n          description: {}\n{link}",
         rule.alert,
         block(&rule.expression, 10),
         rule.for_secs,

@@ -1,7 +1,9 @@
-//! What runs beside the pipeline: signals, the clock, logs.
+//! What runs beside the pipeline: signals, the clock, logs, connections as they come.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::io::ErrorKind;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
@@ -67,6 +69,30 @@ pub fn stop_on_signal(stop: CancellationToken) -> std::io::Result<()> {
         }
     });
     Ok(())
+}
+
+/// How long a listener waits that gets no socket.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// The next connection to a listener, named `what` in the log. A connection that fails is its client's; where the
+/// system has no socket to give, it is asked again, and clients wait.
+pub async fn accept(listener: &TcpListener, what: &str) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((socket, _)) => return socket,
+            Err(error) if is_the_clients(error.kind()) => {
+                tracing::debug!(%error, "{what}: a connection has ended before it was taken")
+            }
+            Err(error) => {
+                tracing::warn!(%error, "{what}: a connection waits; where open files are too many, raise `ulimit -n`");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn is_the_clients(error: ErrorKind) -> bool {
+    matches!(error, ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused)
 }
 
 #[cfg(test)]

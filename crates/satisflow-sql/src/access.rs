@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use pgwire::tokio::tokio_rustls::TlsAcceptor;
 use pgwire::tokio::tokio_rustls::rustls::ServerConfig;
 use satisflow_scram::{TokenHash, Verifier, server_nonce};
@@ -14,6 +15,12 @@ use crate::error::SqlError;
 
 /// A refusal waits, so that guessing passwords takes long.
 pub(crate) const REFUSAL_PAUSE: Duration = Duration::from_millis(500);
+
+/// How names and passwords come: Go's client of Flight leaves out the padding.
+const BASIC: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// A user of SQL.
 #[derive(Debug, Clone)]
@@ -43,6 +50,21 @@ pub struct Caller {
 impl Caller {
     /// Sees everything: whoever runs the program on a lake, and anyone where there are no users.
     pub const ALL: Caller = Caller { raw_data: true };
+}
+
+/// Who asks, and what they see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// Empty where nobody logs in.
+    pub(crate) user: Arc<str>,
+    pub(crate) caller: Caller,
+}
+
+impl Identity {
+    /// Anyone, where nobody logs in.
+    pub(crate) fn nobody() -> Identity {
+        Identity { user: Arc::from(""), caller: Caller::ALL }
+    }
 }
 
 impl Access {
@@ -79,6 +101,13 @@ impl Access {
         self.tls.clone().map(TlsAcceptor::from)
     }
 
+    /// TLS for another protocol than PostgreSQL's, by the name that clients ask for it with (ALPN).
+    pub(crate) fn tls_of(&self, protocol: &[u8]) -> Option<TlsAcceptor> {
+        let mut server = ServerConfig::clone(self.tls.as_deref()?);
+        server.alpn_protocols = vec![protocol.to_vec()];
+        Some(TlsAcceptor::from(Arc::new(server)))
+    }
+
     /// A verifier for any name, so that nobody learns which ones exist.
     pub(crate) fn verifier(&self, user: &str) -> Verifier {
         let known = self.users.get(user).map(|user| user.verifier.clone());
@@ -90,26 +119,35 @@ impl Access {
         self.users.get(user).map(|user| Caller { raw_data: user.raw_data })
     }
 
-    /// Who sends an HTTP header `Authorization: Bearer` (RFC 6750) with a token, or `Basic`
-    /// (RFC 7617) with the password; `None`: nobody known.
-    pub(crate) fn caller(&self, authorization: Option<&str>) -> Option<Caller> {
-        if self.is_open() {
-            return Some(Caller::ALL);
-        }
-        let (scheme, credentials) = authorization?.split_once(' ')?;
+    /// A user who has proved who it is; `None`: there is none of that name.
+    pub(crate) fn identity(&self, user: &str) -> Option<Identity> {
+        self.proved(user).map(|caller| Identity { user: Arc::from(user), caller })
+    }
+
+    /// The name of the user who sends an HTTP header `Authorization: Bearer` (RFC 6750) with a token,
+    /// or `Basic` (RFC 7617) with the password; `None`: nobody known.
+    pub(crate) fn user(&self, authorization: &str) -> Option<&str> {
+        let (scheme, credentials) = authorization.split_once(' ')?;
         let credentials = credentials.trim();
         if scheme.eq_ignore_ascii_case("bearer") { self.bearer(credentials) } else { self.basic(scheme, credentials) }
     }
 
-    fn bearer(&self, token: &str) -> Option<Caller> {
-        let of = |user: &&User| user.tokens.iter().any(|hash| hash.is_of(token));
-        self.users.values().find(of).map(|user| Caller { raw_data: user.raw_data })
+    fn bearer(&self, token: &str) -> Option<&str> {
+        let of = |user: &User| user.tokens.iter().any(|hash| hash.is_of(token));
+        self.users.iter().find(|(_, user)| of(user)).map(|(name, _)| name.as_str())
     }
 
-    fn basic(&self, scheme: &str, credentials: &str) -> Option<Caller> {
-        let text = String::from_utf8(STANDARD.decode(credentials).ok()?).ok()?;
+    fn basic(&self, scheme: &str, credentials: &str) -> Option<&str> {
+        let text = String::from_utf8(BASIC.decode(credentials).ok()?).ok()?;
         let (user, password) = text.split_once(':').filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
-        self.proved(user).filter(|_| self.verifier(user).is_of(password))
+        self.with_password(user, password)
+    }
+
+    /// The user of this name and password.
+    pub(crate) fn with_password(&self, user: &str, password: &str) -> Option<&str> {
+        // Of any name, so that refusing an unknown one takes as long.
+        let proved = self.verifier(user).is_of(password);
+        self.users.get_key_value(user).filter(|_| proved).map(|(name, _)| name.as_str())
     }
 }
 
@@ -125,8 +163,12 @@ mod tests {
         Access::new(BTreeMap::from([("ann".to_owned(), user(true)), ("bob".to_owned(), user(false))]), None).unwrap()
     }
 
+    fn caller(access: &Access, authorization: &str) -> Option<Caller> {
+        access.proved(access.user(authorization)?)
+    }
+
     fn basic(text: &str) -> Option<Caller> {
-        access().caller(Some(&format!("Basic {}", STANDARD.encode(text))))
+        caller(&access(), &format!("Basic {}", BASIC.encode(text)))
     }
 
     #[test]
@@ -136,12 +178,11 @@ mod tests {
         for wrong in ["ann:pass", "ann:", "ann", "eve:pa:ss", ":pa:ss", "Ann:pa:ss"] {
             assert_eq!(basic(wrong), None, "{wrong}");
         }
-        let encoded = STANDARD.encode("ann:pa:ss");
+        let encoded = BASIC.encode("ann:pa:ss");
         for header in [encoded.clone(), format!("Bearer {encoded}"), "Basic !".to_owned(), String::new()] {
-            assert_eq!(access().caller(Some(&header)), None, "{header}");
+            assert_eq!(caller(&access(), &header), None, "{header}");
         }
-        assert_eq!(access().caller(None), None);
-        let bearer = |token: &str| access().caller(Some(&format!("bearer {token}")));
+        let bearer = |token: &str| caller(&access(), &format!("bearer {token}"));
         assert_eq!(bearer("two"), Some(Caller { raw_data: false }));
         for wrong in ["three", "", "pa:ss", "one two", &TokenHash::of("one").to_string()] {
             assert_eq!(bearer(wrong), None, "{wrong}");
@@ -149,9 +190,19 @@ mod tests {
     }
 
     #[test]
+    fn a_password_comes_with_its_padding_and_without() {
+        let user = User { verifier: Verifier::generate("pass").unwrap(), raw_data: false, tokens: vec![] };
+        let access = Access::new(BTreeMap::from([("eve".to_owned(), user)]), None).unwrap();
+        let encoded = BASIC.encode("eve:pass");
+        assert!(encoded.ends_with('='));
+        for encoded in [encoded.as_str(), encoded.trim_end_matches('=')] {
+            assert_eq!(caller(&access, &format!("Basic {encoded}")), Some(Caller { raw_data: false }));
+        }
+    }
+
+    #[test]
     fn without_users_everyone_may_ask_and_no_network_is_faced() {
         let open = Access::new(BTreeMap::new(), None).unwrap();
-        assert_eq!(open.caller(None), Some(Caller::ALL));
-        assert!(!open.can_face_a_network() && !access().can_face_a_network(), "there is no TLS");
+        assert!(open.is_open() && !open.can_face_a_network() && !access().can_face_a_network(), "there is no TLS");
     }
 }

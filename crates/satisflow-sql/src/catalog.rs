@@ -18,9 +18,12 @@ use datafusion::prelude::{SessionContext, ident};
 use futures::executor::block_on;
 
 use crate::pg::settings;
-use crate::service::CATALOG;
 use crate::views::Published;
 
+mod views;
+
+/// Catalog that clients connect to.
+pub(crate) const CATALOG: &str = "satisflow";
 const INFORMATION_SCHEMA: &str = "information_schema";
 
 /// Lists that the library holds as text, and what is in them.
@@ -36,13 +39,40 @@ const LISTS: &[(&str, DataType)] = &[
     ("conppeqop", DataType::Int32),
     ("conffeqop", DataType::Int32),
     ("conexclop", DataType::Int32),
+    ("stxkeys", DataType::Int16),
+    ("stxkind", DataType::Utf8),
 ];
 
 /// Tables whose rows are about the system's own objects, which nobody sees here.
-const WITHOUT_ROWS: &[&str] = &["pg_index", "pg_constraint", "pg_attrdef", "pg_trigger", "pg_rewrite"];
+const WITHOUT_ROWS: &[&str] = &[
+    "pg_index",
+    "pg_constraint",
+    "pg_attrdef",
+    "pg_trigger",
+    "pg_rewrite",
+    "pg_opclass",
+    "pg_opfamily",
+    "pg_amop",
+    "pg_amproc",
+    "pg_statistic_ext",
+    "pg_ts_config",
+    "pg_ts_dict",
+    "pg_ts_parser",
+    "pg_ts_template",
+];
 
-/// Columns that the library leaves out.
+/// Tables that the library leaves out: there is nothing of it.
+const NOT_THERE: &[(&str, &[&str])] = &[
+    ("pg_user_mappings", &["umid", "srvid", "srvname", "umuser", "usename", "umoptions"]),
+    ("pg_ts_config_map", &["mapcfg", "maptokentype", "mapseqno", "mapdict"]),
+    ("pg_parameter_acl", &["oid", "parname", "paracl"]),
+];
+
+/// Lists that the library leaves out.
 const LEFT_OUT: &[(&str, &str)] = &[("pg_class", "reloptions"), ("pg_class", "relacl")];
+
+/// Columns that PostgreSQL 17 calls otherwise, as the library does: table, its name now, its name before.
+const RENAMED: &[(&str, &str, &str)] = &[("pg_collation", "colllocale", "colliculocale")];
 
 /// What there is nothing of, and its columns.
 const NOTHING: &[(&str, &[&str])] = &[
@@ -65,7 +95,10 @@ const NOTHING: &[(&str, &[&str])] = &[
 pub(crate) fn register(context: &SessionContext) -> Result<()> {
     let catalog = context.catalog(CATALOG).ok_or_else(|| missing(CATALOG))?;
     let inner = catalog.schema("pg_catalog").ok_or_else(|| missing("pg_catalog"))?;
-    catalog.register_schema("pg_catalog", Arc::new(PgCatalog(inner)))?;
+    let views = views::read(context, &catalog, &inner)?;
+    context.register_udf(views::definition_of(&views));
+    let views = views::table(&views)?;
+    catalog.register_schema("pg_catalog", Arc::new(PgCatalog { inner, views }))?;
     let list = Arc::clone(context.state().catalog_list());
     let information = Information(Arc::new(InformationSchemaProvider::new(list)));
     context.register_catalog(CATALOG, Arc::new(Schemas { listed: catalog, information: Arc::new(information) }));
@@ -107,16 +140,26 @@ fn listed(field: &Field) -> Option<DataType> {
 }
 
 #[derive(Debug)]
-struct PgCatalog(Arc<dyn SchemaProvider>);
+struct PgCatalog {
+    inner: Arc<dyn SchemaProvider>,
+    /// `pg_views`.
+    views: Arc<dyn TableProvider>,
+}
 
 #[async_trait]
 impl SchemaProvider for PgCatalog {
     fn table_names(&self) -> Vec<String> {
-        self.0.table_names()
+        self.inner.table_names()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        let Some(table) = self.0.table(name).await? else { return Ok(None) };
+        if name == "pg_views" {
+            return Ok(Some(Arc::clone(&self.views)));
+        }
+        if let Some((_, columns)) = NOT_THERE.iter().find(|(not_there, _)| *not_there == name) {
+            return Ok(Some(Arc::new(MemTable::try_new(texts(columns), vec![vec![]])?)));
+        }
+        let Some(table) = self.inner.table(name).await? else { return Ok(None) };
         if name == "pg_settings" {
             return settings(&table.schema()).map(Some);
         }
@@ -124,7 +167,7 @@ impl SchemaProvider for PgCatalog {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.0.table_exist(name)
+        self.inner.table_exist(name) || NOT_THERE.iter().any(|(not_there, _)| *not_there == name)
     }
 }
 
@@ -149,7 +192,12 @@ fn mended(name: &str, table: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProv
     let schema = table.schema();
     let empty = WITHOUT_ROWS.contains(&name);
     let left_out: Vec<&str> = LEFT_OUT.iter().filter(|(of, _)| *of == name).map(|(_, column)| *column).collect();
-    let changed = empty || !left_out.is_empty() || schema.fields().iter().any(|field| listed(field).is_some());
+    let renamed = RENAMED.iter().filter(|(of, _, _)| *of == name);
+    let renamed: Vec<Expr> = renamed.map(|(_, now, before)| ident(*now).alias(*before)).collect();
+    let changed = empty
+        || !left_out.is_empty()
+        || !renamed.is_empty()
+        || schema.fields().iter().any(|field| listed(field).is_some());
     if !changed {
         return Ok(table);
     }
@@ -162,6 +210,7 @@ fn mended(name: &str, table: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProv
     for column in left_out {
         columns.push(nothing(DataType::Utf8, column)?);
     }
+    columns.extend(renamed);
     let rows = LogicalPlanBuilder::scan(name, provider_as_source(table), None)?;
     let rows = if empty { rows.filter(lit(false))? } else { rows };
     let view = ViewTable::new(rows.project(columns)?.build()?, None);
@@ -184,6 +233,7 @@ impl SchemaProvider for Information {
         }
         match self.0.table(name).await? {
             Some(columns) if name == "columns" => named_as_in_postgresql(columns).map(Some),
+            Some(views) if name == "views" => over(views, VIEWS).map(Some),
             _ if name == "df_settings" => Ok(None),
             table => Ok(table),
         }
@@ -206,8 +256,6 @@ fn named_as_in_postgresql(columns: Arc<dyn TableProvider>) -> Result<Arc<dyn Tab
     };
     let long = names(LONG_NAMES, "data_type");
     let short = names(SHORT_NAMES, "data_type");
-    let scratch = SessionContext::new();
-    scratch.register_table("inner", Arc::clone(&columns))?;
     let schema = columns.schema();
     let shown = schema.fields().iter().map(|field| match field.name().as_str() {
         "data_type" => format!("{long} AS data_type"),
@@ -218,8 +266,19 @@ fn named_as_in_postgresql(columns: Arc<dyn TableProvider>) -> Result<Arc<dyn Tab
         "SELECT {shown}, {short} AS udt_name, 'pg_catalog' AS udt_schema, 'NO' AS is_identity, 'NEVER' AS \
          is_generated, 'NO' AS is_updatable FROM \"inner\""
     );
+    over(columns, &sql)
+}
+
+/// `views` with PostgreSQL's columns.
+const VIEWS: &str = "SELECT table_catalog, table_schema, table_name, definition AS view_definition, \
+     'NONE' AS check_option, 'NO' AS is_updatable, 'NO' AS is_insertable_into FROM \"inner\"";
+
+/// A query over a table that it calls `inner`.
+fn over(inner: Arc<dyn TableProvider>, sql: &str) -> Result<Arc<dyn TableProvider>> {
+    let scratch = SessionContext::new();
+    scratch.register_table("inner", inner)?;
     // Planning reads no rows, so that waiting here is short.
-    let plan = block_on(scratch.sql(&sql))?.into_unoptimized_plan();
+    let plan = block_on(scratch.sql(sql))?.into_unoptimized_plan();
     Ok(Arc::new(Published::new(ViewTable::new(plan, None), TableType::Base)))
 }
 

@@ -9,6 +9,7 @@ mod catalog;
 mod formulas;
 mod map_to_json;
 mod series;
+mod survival;
 
 use datafusion::prelude::SessionContext;
 
@@ -18,7 +19,7 @@ pub(crate) fn register(context: &SessionContext) {
     context.register_udf(map_to_json::function());
     context.register_udf(satisflow_catalog::fold_label_function());
     formulas::functions().for_each(|function| context.register_udf(function));
-    aggregates::functions().for_each(|function| context.register_udaf(function));
+    aggregates::functions().chain(survival::functions()).for_each(|function| context.register_udaf(function));
     series::functions().for_each(|function| context.register_udwf(function));
 }
 
@@ -66,11 +67,10 @@ mod tests {
     #[test]
     fn the_documented_examples_give_the_documented_results() {
         let all = examples();
-        for name in formulas::functions().map(|f| f.name().to_owned()).chain(
-            aggregates::functions()
-                .map(|f| f.name().to_owned())
-                .chain(series::functions().map(|f| f.name().to_owned())),
-        ) {
+        let scalar = formulas::functions().map(|f| f.name().to_owned());
+        let aggregate = aggregates::functions().chain(survival::functions()).map(|f| f.name().to_owned());
+        let window = series::functions().map(|f| f.name().to_owned());
+        for name in scalar.chain(aggregate).chain(window) {
             assert!(all.iter().any(|(sql, _)| sql.contains(&format!("{name}("))), "{name} has no example");
         }
         all.iter().for_each(|(sql, expected)| check(sql, expected));
@@ -85,6 +85,11 @@ mod tests {
         check("select poisson_low(3, 0)", "");
         check("select csat_0_100(3, 'smileys')", "");
         check("select weighted_mean(x, w) from (values (1, 0), (2, null), (null, 3)) t(x, w)", "");
+        check("select kaplan_meier_median(t, true) from (values (1), (2)) t(t) where t > 2", "");
+        check("select kaplan_meier_median(t, t < 2) from (values (1), (2), (3)) t(t)", "");
+        check("select kaplan_meier(t, true, 1) from (values (null), (3)) t(t)", "1.0");
+        check("select sample_size(0.5, null)", "");
+        check("select shrunk_mean(0, 60, 0, 80)", "");
         check("select ewma(x, 0.5) over (order by i) from (values (1, 4), (2, null), (3, 8)) t(i, x)", "4.0, , 6.0");
     }
 
@@ -108,6 +113,18 @@ mod tests {
         check("select weighted_mean(1)", "weighted_mean takes 2 arguments, not 1");
         check("select ewma(x, 2) over () from (values (1)) t(x)", "ewma: lambda 2 must be above 0 and at most 1");
         check("select cusum_low(x, 1, 0, 1) over () from (values (1)) t(x)", "cusum_low: sigma 0 must be above 0");
+        check(
+            "select kaplan_meier_median(-1, true)",
+            "kaplan_meier_median: duration -1 must be a number and not below 0",
+        );
+        check(
+            "select kaplan_meier(t, true, t) from (values (1), (2)) t(t)",
+            "kaplan_meier: the time is the same for all rows, here are 1 and 2",
+        );
+        check("select sample_size(1.5, 0.05)", "sample_size: share 1.5 must be between 0 and 1");
+        check("select sample_size(0.5, 0)", "sample_size: error 0 must be above 0");
+        check("select sample_size(0.5, 0.05, 0)", "sample_size: population 0 must be a whole number of at least 1");
+        check("select shrunk_mean(-1, 60, 20, 80)", "shrunk_mean: n -1 must be a number and not below 0");
         check("select pareto_share(x) over () from (values (-1)) t(x)", "pareto_share: -1 must not be below 0");
     }
 

@@ -6,28 +6,31 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Bytes;
-use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use serde::Deserialize;
-use serde_json::json;
 
-use crate::access::{Access, Caller, REFUSAL_PAUSE};
+use crate::access::{Caller, Identity};
 use crate::error::SqlError;
 use crate::service::SqlService;
 use body::{BodyError, Form};
+use failure::{Failure, failed, received};
 
 mod body;
+mod door;
+mod failure;
 mod openapi;
 
+pub use door::{HttpDoor, HttpLogins};
 pub use openapi::document as openapi_document;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Request {
+struct Asked {
     query: String,
 }
 
@@ -55,46 +58,24 @@ impl Form {
     }
 }
 
-#[derive(Clone)]
-struct Asked {
-    service: Arc<SqlService>,
-    access: Arc<Access>,
-}
-
-/// The route of SQL over HTTP.
-pub fn http_router(service: Arc<SqlService>, access: Arc<Access>) -> Router {
-    let limit = axum::extract::DefaultBodyLimit::max(service.limits.query_bytes_max * 2);
-    let sql = Router::new().route("/sql", post(answer)).layer(limit).with_state(Asked { service, access });
+/// Where SQL is asked over HTTP, by whom the door knows; and its description, for everyone.
+pub fn http_router(service: Arc<SqlService>, door: &Arc<HttpDoor>) -> Router {
+    let limit = DefaultBodyLimit::max(service.limits.query_bytes_max * 2);
+    let sql = door.guard(Router::new().route("/sql", post(answer)).layer(limit).with_state(service));
     sql.route("/openapi.json", get(async || axum::Json(openapi::document())))
 }
 
-async fn answer(State(asked): State<Asked>, headers: HeaderMap, body: Bytes) -> Response {
-    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let Some(caller) = asked.access.caller(authorization) else { return refused(authorization).await };
-    match run(&asked.service, caller, &headers, &body).await {
-        Ok(response) => response,
-        Err((status, code, message)) => {
-            (status, axum::Json(json!({"error": {"code": code, "message": message}}))).into_response()
-        }
+async fn answer(
+    State(service): State<Arc<SqlService>>,
+    Extension(identity): Extension<Identity>,
+    request: axum::extract::Request,
+) -> Response {
+    let headers = request.headers().clone();
+    match received(request).await {
+        Ok(body) => run(&service, identity.caller, &headers, &body).await.unwrap_or_else(failed),
+        Err(failure) => failed(failure),
     }
 }
-
-/// Who sends no password is told at once that one is wanted; who sends a wrong one waits.
-async fn refused(authorization: Option<&str>) -> Response {
-    if authorization.is_some() {
-        tracing::warn!("an HTTP request with a wrong token or password, or an unknown name, was refused");
-        tokio::time::sleep(REFUSAL_PAUSE).await;
-    }
-    let message = "send a token of `users` (Authorization: Bearer ...), or a name and password (curl --user NAME)";
-    let body = axum::Json(json!({"error": {"code": "unauthorized", "message": message}}));
-    let mut refused = (StatusCode::UNAUTHORIZED, body).into_response();
-    for wanted in ["Bearer realm=\"satisflow\"", "Basic realm=\"satisflow\", charset=\"UTF-8\""] {
-        refused.headers_mut().append(header::WWW_AUTHENTICATE, HeaderValue::from_static(wanted));
-    }
-    refused
-}
-
-type Failure = (StatusCode, &'static str, String);
 
 async fn run(service: &SqlService, caller: Caller, headers: &HeaderMap, body: &Bytes) -> Result<Response, Failure> {
     let query = query(headers, body)?;
@@ -117,8 +98,8 @@ fn query(headers: &HeaderMap, body: &Bytes) -> Result<String, Failure> {
     let bad = |message: String| (StatusCode::BAD_REQUEST, "bad_request", message);
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if kind.starts_with("application/json") {
-        let request: Request = serde_json::from_slice(body).map_err(|e| bad(format!("{{\"query\": ...}}: {e}")))?;
-        return Ok(request.query);
+        let asked: Asked = serde_json::from_slice(body).map_err(|e| bad(format!("{{\"query\": ...}}: {e}")))?;
+        return Ok(asked.query);
     }
     if kind.starts_with("application/sql") {
         return String::from_utf8(body.to_vec()).map_err(|e| bad(e.to_string()));

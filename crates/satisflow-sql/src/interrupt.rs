@@ -34,6 +34,9 @@ tokio::task_local! {
     static STATEMENT: Arc<Statement>;
 }
 
+/// What a statement is told that nobody wants any more.
+pub(crate) const CANCELLED: &str = "the statement was cancelled";
+
 /// A running statement.
 #[derive(Debug)]
 struct Statement {
@@ -66,7 +69,7 @@ impl Wanted {
 impl Statement {
     fn check(&self) -> Result<()> {
         if self.ended.load(Ordering::Relaxed) {
-            return Err(DataFusionError::Execution("the statement was cancelled".to_owned()));
+            return Err(DataFusionError::Execution(CANCELLED.to_owned()));
         }
         if Instant::now() >= self.deadline {
             return Err(DataFusionError::Execution(SqlError::Timeout(self.timeout).to_string()));

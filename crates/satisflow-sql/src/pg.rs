@@ -1,6 +1,5 @@
 //! The PostgreSQL protocol.
 
-use std::pin::Pin;
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 
@@ -9,19 +8,15 @@ use datafusion::prelude::SessionContext;
 use datafusion::sql::sqlparser::ast::Statement;
 use datafusion_postgres::datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use datafusion_postgres::{DfSessionService, Parser, QueryHook};
-use futures::channel::oneshot::Receiver;
-use futures::future::Shared;
-use futures::{FutureExt, Sink, Stream, StreamExt};
+use futures::Sink;
 use pgwire::api::auth::StartupHandler;
 use pgwire::api::cancel::{CancelHandler, DefaultCancelHandler};
 use pgwire::api::portal::{Format, Portal};
 use pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
-use pgwire::api::results::{FieldInfo, QueryResponse, Response};
+use pgwire::api::results::{FieldInfo, Response};
 use pgwire::api::stmt::QueryParser;
 use pgwire::api::store::{Entry, PortalStore};
-use pgwire::api::{
-    ClientInfo, ClientPortalStore, ConnectionHandle, DEFAULT_NAME, ErrorHandler, PgWireServerHandlers, Type,
-};
+use pgwire::api::{ClientInfo, ClientPortalStore, DEFAULT_NAME, ErrorHandler, PgWireServerHandlers, Type};
 use pgwire::error::{PgWireError, PgWireResult};
 use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::extendedquery::Execute;
@@ -35,18 +30,20 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
-use crate::error::SqlError;
 use crate::guard::{self, Guard};
 use crate::interrupt::Wanted;
+use crate::metrics::{Listener, Outcome, Run};
 use crate::service::SqlService;
 use crate::sqlstate::{self, user_error};
+use ends::{Ends, cancel_requests, ended_by, in_time};
 use idle::Activity;
 use login::{Door, Login, caller};
 use statements::Statements;
 
 mod copy;
+mod ends;
 mod gone;
-mod idle;
+pub(crate) mod idle;
 mod login;
 mod rewrite;
 pub(crate) mod settings;
@@ -120,19 +117,15 @@ async fn accept(
     loop {
         let socket = tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            accepted = listener.accept() => match accepted {
-                Ok((socket, _)) => socket,
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    continue;
-                }
-            },
+            socket = satisflow_runtime::accept(&listener, "PostgreSQL") => socket,
         };
         let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
             tracing::warn!(limit = service.limits.connections_max, "too many SQL connections: one was refused");
+            service.metrics.refuse(Listener::Postgres);
             tokio::spawn(refuse(socket));
             continue;
         };
+        let counted = service.metrics.connection(Listener::Postgres);
         let (activity, idle_timeout) = (Activity::new(), service.limits.idle_timeout);
         let handlers = Arc::new(Handlers::new(&service, &door, &activity));
         let watch = gone::watch(&socket);
@@ -148,7 +141,7 @@ async fn accept(
                     }
                 }
             }
-            drop(permit);
+            drop((permit, counted));
         });
     }
 }
@@ -210,86 +203,6 @@ struct Session {
     activity: Arc<Activity>,
 }
 
-/// SQLSTATE query_canceled.
-fn timed_out(timeout: Duration) -> PgWireError {
-    user_error("57014", SqlError::Timeout(timeout).to_string())
-}
-
-/// The library listens for cancel requests while a statement is planned; from
-/// then on they come here.
-async fn cancel_requests<C: ClientInfo>(client: &C) -> Option<Shared<Receiver<()>>> {
-    let connection = client.session_extensions().get::<Arc<ConnectionHandle>>()?;
-    Some(connection.start_query().await.shared())
-}
-
-async fn in_time<T>(timeout: Duration, work: impl Future<Output = PgWireResult<T>>) -> PgWireResult<T> {
-    tokio::time::timeout(timeout, work).await.map_err(|_| timed_out(timeout))?
-}
-
-type Rows<T> = Pin<Box<dyn Stream<Item = PgWireResult<T>> + Send>>;
-
-/// What ends a response before its last row.
-struct Ends {
-    timeout: Duration,
-    wanted: Arc<Wanted>,
-    cancelled: Option<Shared<Receiver<()>>>,
-    activity: Arc<Activity>,
-}
-
-impl Ends {
-    /// Waits for a cancel request; for ever when there can be none.
-    async fn cancelled(cancelled: Option<Shared<Receiver<()>>>) {
-        let asked = match cancelled {
-            Some(cancelled) => cancelled.await.is_ok(),
-            None => false,
-        };
-        if !asked {
-            std::future::pending::<()>().await;
-        }
-    }
-
-    /// The response, its rows ending with an error at the timeout or when its
-    /// client cancels. Once nobody reads them, the statement ends.
-    fn limit(&self, response: Response) -> Response {
-        match response {
-            Response::Query(query) => {
-                let QueryResponse { command_tag, row_schema, data_rows, .. } = query;
-                let mut limited = QueryResponse::new(row_schema, self.rows(data_rows));
-                limited.set_command_tag(&command_tag);
-                Response::Query(limited)
-            }
-            Response::CopyOut(mut copy) => {
-                let rows = std::mem::replace(&mut copy.data_stream, Box::pin(futures::stream::empty()));
-                copy.data_stream = Box::pin(self.rows(rows));
-                Response::CopyOut(copy)
-            }
-            other => other,
-        }
-    }
-
-    fn rows<T: Send + 'static>(&self, rows: Rows<T>) -> impl Stream<Item = PgWireResult<T>> + Send + use<T> {
-        let timeout = self.timeout;
-        let deadline = tokio::time::Instant::now() + timeout;
-        let (cancelled, activity) = (self.cancelled.clone(), Arc::clone(&self.activity));
-        futures::stream::unfold(Some((rows, Arc::clone(&self.wanted))), move |state| {
-            let (cancelled, busy) = (cancelled.clone(), activity.begin());
-            async move {
-                let _busy = busy;
-                let (mut rows, wanted) = state?;
-                let row = tokio::select! {
-                    biased;
-                    () = Ends::cancelled(cancelled) => return Some((Err(PgWireError::QueryCanceled), None)),
-                    row = tokio::time::timeout_at(deadline, rows.next()) => row,
-                };
-                match row {
-                    Ok(row) => row.map(|row| (row, Some((rows, wanted)))),
-                    Err(_) => Some((Err(timed_out(timeout)), None)),
-                }
-            }
-        })
-    }
-}
-
 impl Session {
     fn new(service: Arc<SqlService>, activity: Arc<Activity>) -> Session {
         let timeout = service.limits.statement_timeout;
@@ -340,6 +253,11 @@ impl LimitedParser {
         Ok(self.own.get_or_init(|| Own { context, session }))
     }
 
+    /// A statement begins.
+    fn begin(&self) -> Run {
+        self.service.metrics.begin(Listener::Postgres)
+    }
+
     fn parsed(&self) -> PgWireResult<Arc<Parser>> {
         let own = self.own.get().map(|own| own.session.query_parser());
         own.ok_or_else(|| user_error("28000", "nobody has logged in".to_owned()))
@@ -367,14 +285,18 @@ impl QueryParser for LimitedParser {
         C: ClientInfo + Unpin + Send + Sync,
     {
         let own = self.of(client)?;
-        let mut statements = self.statements(sql)?.into_iter();
-        let Some(statement) = statements.next() else { return Ok(None) };
-        if statements.next().is_some() {
-            let message = "cannot insert multiple commands into a prepared statement";
-            return Err(user_error("42601", message.to_owned()));
-        }
-        let plan = statements::planned(&statement, &own.context, client.metadata()).await?;
-        Ok(Some((statement.to_string(), Some((statement, plan)))))
+        let prepared = async {
+            let mut statements = self.statements(sql)?.into_iter();
+            let Some(statement) = statements.next() else { return Ok(None) };
+            if statements.next().is_some() {
+                let message = "cannot insert multiple commands into a prepared statement";
+                return Err(user_error("42601", message.to_owned()));
+            }
+            let plan = statements::planned(&statement, &own.context, client.metadata()).await?;
+            Ok(Some((statement.to_string(), Some((statement, plan)))))
+        };
+        // It counts as a statement if it fails; else what runs it does.
+        prepared.await.inspect_err(|error| self.begin().end(Outcome::of_postgres(error)))
     }
 
     fn get_parameter_types(&self, statement: &Self::Statement) -> PgWireResult<Vec<Type>> {
@@ -421,11 +343,16 @@ impl SimpleQueryHandler for Session {
         let own = self.parser.of(client)?;
         let timeout = self.timeout_of(client);
         let wanted = Arc::new(Wanted::new(timeout));
-        let statements = self.parser.statements(query)?;
-        let running = wanted.scope(statements::answers(&statements, &own.context, client));
-        let responses = in_time(timeout, running).await?;
+        let first = self.parser.begin();
+        let answered = async {
+            let statements = self.parser.statements(query)?;
+            let running = wanted.scope(statements::answers(&statements, &own.context, client));
+            in_time(timeout, running).await
+        };
+        let (responses, first) = ended_by(answered.await, first)?;
         let ends = self.ends(timeout, wanted, client).await;
-        Ok(responses.into_iter().map(|response| ends.limit(response)).collect())
+        let runs = std::iter::once(first).chain(std::iter::repeat_with(|| self.parser.begin()));
+        Ok(responses.into_iter().zip(runs).map(|(response, run)| ends.limit(response, run)).collect())
     }
 }
 
@@ -468,8 +395,9 @@ impl ExtendedQueryHandler for Session {
         let session = &self.parser.of(client)?.session;
         let timeout = self.timeout_of(client);
         let wanted = Arc::new(Wanted::new(timeout));
+        let run = self.parser.begin();
         let running = wanted.scope(ExtendedQueryHandler::do_query(session, client, portal, max_rows));
-        let response = in_time(timeout, running).await?;
-        Ok(self.ends(timeout, wanted, client).await.limit(response))
+        let (response, run) = ended_by(in_time(timeout, running).await, run)?;
+        Ok(self.ends(timeout, wanted, client).await.limit(response, run))
     }
 }

@@ -11,6 +11,8 @@ pub struct Tables {
     pub records: Arc<dyn TableProvider>,
     /// Rows of `kpis`.
     pub kpis: Arc<dyn TableProvider>,
+    /// Changes of alerts; empty where the lake has no such table.
+    pub alerts: Option<Arc<dyn TableProvider>>,
     /// Open windows; empty where no service runs.
     pub kpi_live: Option<Arc<dyn TableProvider>>,
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableFunctionImpl, TableProvider};
-use datafusion::common::{DataFusionError, Result, ScalarValue, plan_err};
+use datafusion::common::{Result, ScalarValue, plan_err};
 use datafusion::datasource::{MemTable, ViewTable, provider_as_source};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableType, cast, col, lit};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableType, lit};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SessionContext, ident};
 use futures::executor::block_on;
@@ -39,20 +39,32 @@ const ENVELOPE: &[&str] = &[
 const RAW_DATA: &[&str] = &["raw", "headers", "attributes", "text"];
 
 /// What clients list as tables: facts as they were stored. The others derive from them.
-const TABLES: &[&str] = &["events", "rejects", "duplicates", "kpis", "kpi_live"];
+const TABLES: &[&str] = &["events", "rejects", "duplicates", "kpis", "kpi_live", "alerts"];
 
 /// A view that clients see as a table or a view.
 #[derive(Debug)]
 pub(crate) struct Published {
     view: ViewTable,
     kind: TableType,
+    /// What clients are told that it is.
+    definition: Option<String>,
 }
 
 impl Published {
     pub(crate) fn new(view: ViewTable, kind: TableType) -> Published {
-        Published { view, kind }
+        Published { view, kind, definition: None }
+    }
+
+    /// With the definition that is shown: that of a view, with the names that its tables have outside.
+    fn defined(self, sql: &str) -> Published {
+        let shown = OUTSIDE.iter().fold(sql.to_owned(), |sql, (inside, outside)| sql.replace(inside, outside));
+        Published { definition: (self.kind == TableType::View).then_some(shown), ..self }
     }
 }
+
+/// Names of tables within views, and what clients know them as; `records` is the lake's.
+const OUTSIDE: &[(&str, &str)] =
+    &[("records_internal", "records"), ("kpis_internal", "kpis"), ("alerts_internal", "alerts")];
 
 #[async_trait]
 impl TableProvider for Published {
@@ -62,6 +74,10 @@ impl TableProvider for Published {
 
     fn table_type(&self) -> TableType {
         self.kind
+    }
+
+    fn get_table_definition(&self) -> Option<&str> {
+        self.definition.as_deref()
     }
 
     fn get_logical_plan(&self) -> Option<std::borrow::Cow<'_, LogicalPlan>> {
@@ -88,10 +104,16 @@ pub(crate) fn register(context: &SessionContext, tables: Tables, caller: Caller)
         Some(live) => live,
         None => Arc::new(MemTable::try_new(Arc::clone(&kpis), vec![vec![]])?),
     };
+    let alerts = match tables.alerts {
+        Some(alerts) => alerts,
+        None => Arc::new(MemTable::try_new(satisflow_alerts::alerts_schema(&[]), vec![vec![]])?),
+    };
+    let open_alerts = open_alerts(&alerts.schema());
     let shown = if caller.raw_data { tables.records } else { hidden(tables.records)? };
     context.register_table("records_internal", shown)?;
     context.register_table("kpis_internal", Arc::clone(&tables.kpis))?;
     context.register_table("kpi_live_internal", live)?;
+    context.register_table("alerts_internal", alerts)?;
     let list = [
         ("events", events(&records)),
         ("events_distinct", distinct(&records)),
@@ -99,20 +121,24 @@ pub(crate) fn register(context: &SessionContext, tables: Tables, caller: Caller)
         ("rejects", rejects()),
         ("duplicates", duplicates()),
         ("kpis", "SELECT * FROM kpis_internal".to_owned()),
-        ("kpi_current", current(&kpis)),
+        ("kpi_current", current(&kpis, "kpis_internal")),
         ("kpi_latest", latest(&kpis)),
         ("kpi_series", series(&kpis)),
         ("kpi_live", "SELECT * FROM kpi_live_internal".to_owned()),
+        ("alerts", "SELECT * FROM alerts_internal".to_owned()),
+        ("alerts_open", open_alerts),
     ];
     for (name, sql) in list {
         // Planning a view reads no rows, so that waiting here is short.
         let plan = block_on(context.sql(&sql))?.into_unoptimized_plan();
-        let view = ViewTable::new(plan, Some(sql));
+        let view = ViewTable::new(plan, None);
         let kind = if TABLES.contains(&name) { TableType::Base } else { TableType::View };
-        context.register_table(name, Arc::new(Published::new(view, kind)))?;
+        context.register_table(name, Arc::new(Published::new(view, kind).defined(&sql)))?;
     }
-    context.register_udtf("kpi_as_of", Arc::new(KpiAsOf { kpis: tables.kpis }));
-    for name in ["records_internal", "kpis_internal", "kpi_live_internal"] {
+    let as_of = current(&kpis, "(SELECT * FROM kpis_internal WHERE computed_at <= $1)");
+    let plan = block_on(context.sql(&as_of))?.into_unoptimized_plan();
+    context.register_udtf("kpi_as_of", Arc::new(KpiAsOf { plan }));
+    for name in ["records_internal", "kpis_internal", "kpi_live_internal", "alerts_internal"] {
         context.deregister_table(name)?;
     }
     Ok(())
@@ -180,10 +206,13 @@ fn duplicates() -> String {
 /// also those that the table got later, behind its other columns.
 fn series_columns(schema: &Schema) -> Vec<&str> {
     const NAMES: [&str; 3] = ["kpi", "window_name", "grouping_set"];
-    let others = satisflow_kpi::kpis_schema(&[]);
-    let is_dimension = |name: &&str| others.field_with_name(name).is_err();
-    let dimensions = schema.fields().iter().map(|f| f.name().as_str()).filter(is_dimension);
-    NAMES.into_iter().chain(dimensions).collect()
+    NAMES.into_iter().chain(dimensions(schema, &satisflow_kpi::kpis_schema(&[]))).collect()
+}
+
+/// The columns that a table has beside its own.
+fn dimensions<'a>(schema: &'a Schema, own: &Schema) -> Vec<&'a str> {
+    let names = schema.fields().iter().map(|f| f.name().as_str());
+    names.filter(|name| own.field_with_name(name).is_err()).collect()
 }
 
 fn series_key(schema: &Schema) -> String {
@@ -194,14 +223,36 @@ fn all_columns(schema: &Schema) -> String {
     schema.fields().iter().map(|f| quoted(f.name())).collect::<Vec<_>>().join(", ")
 }
 
-fn current(schema: &Schema) -> String {
+/// Of `rows` those without a later revision, of the fingerprint that published last. Nearly all rows are the first of
+/// theirs: to look for the few restated ones is quicker than to sort all.
+fn current(schema: &Schema, rows: &str) -> String {
+    let key = series_columns(schema);
+    // NULL means that a dimension is not grouped, for all rows of a grouping set: an empty text stands for it.
+    let is_same = |name: &&str| match schema.field_with_name(name) {
+        Ok(field) if field.is_nullable() => format!("coalesce(r.{n}, '') = coalesce(k.{n}, '')", n = quoted(name)),
+        _ => format!("r.{n} = k.{n}", n = quoted(name)),
+    };
+    let columns = schema.fields().iter().map(|f| format!("k.{}", quoted(f.name()))).collect::<Vec<_>>();
+    format!(
+        "SELECT {columns} FROM {rows} AS k JOIN (SELECT kpi, first_value(fingerprint ORDER BY computed_at DESC) \
+         AS fingerprint FROM {rows} AS f GROUP BY kpi) AS a ON a.kpi = k.kpi AND a.fingerprint = k.fingerprint \
+         WHERE k.reason <> 'withdrawn' AND NOT EXISTS (SELECT 1 FROM {rows} AS r WHERE r.revision > 1 AND \
+         r.revision > k.revision AND r.window_end = k.window_end AND r.fingerprint = k.fingerprint AND {same})",
+        columns = columns.join(", "),
+        same = key.iter().map(is_same).collect::<Vec<_>>().join(" AND "),
+    )
+}
+
+/// The last row of each alert that has not cleared.
+fn open_alerts(schema: &Schema) -> String {
+    let dimensions = dimensions(schema, &satisflow_alerts::alerts_schema(&[]));
+    let key = ["alert_name", "window_name", "grouping_set", "alert_severity"].into_iter().chain(dimensions).map(quoted);
     format!(
         "SELECT {columns} FROM (SELECT *, \
-         row_number() OVER (PARTITION BY {key}, fingerprint, window_end ORDER BY revision DESC) AS newest, \
-         first_value(fingerprint) OVER (PARTITION BY kpi ORDER BY computed_at DESC) AS active \
-         FROM kpis_internal) AS k WHERE newest = 1 AND fingerprint = active AND reason <> 'withdrawn'",
+         row_number() OVER (PARTITION BY {key} ORDER BY alert_sequence DESC) AS newest \
+         FROM alerts_internal) AS a WHERE newest = 1 AND alert_state <> 'clear'",
         columns = all_columns(schema),
-        key = series_key(schema)
+        key = key.collect::<Vec<_>>().join(", ")
     )
 }
 
@@ -223,7 +274,8 @@ fn series(schema: &Schema) -> String {
 /// `kpi_as_of(timestamp)`: the rows that were current then.
 #[derive(Debug)]
 struct KpiAsOf {
-    kpis: Arc<dyn TableProvider>,
+    /// The time is its parameter.
+    plan: LogicalPlan,
 }
 
 impl TableFunctionImpl for KpiAsOf {
@@ -234,7 +286,8 @@ impl TableFunctionImpl for KpiAsOf {
         let literal = literal(argument)?;
         let time =
             literal.cast_to(&DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("UTC".into())))?;
-        Ok(Arc::new(AsOf { kpis: Arc::clone(&self.kpis), time }))
+        let plan = self.plan.clone().with_param_values(vec![time])?;
+        Ok(Arc::new(ViewTable::new(plan, None)))
     }
 }
 
@@ -243,63 +296,5 @@ fn literal(argument: &Expr) -> Result<ScalarValue> {
         Expr::Literal(value, _) => Ok(value.clone()),
         Expr::Cast(inner) => literal(&inner.expr),
         other => plan_err!("kpi_as_of takes a constant time, and here is {other}"),
-    }
-}
-
-#[derive(Debug)]
-struct AsOf {
-    kpis: Arc<dyn TableProvider>,
-    time: ScalarValue,
-}
-
-#[async_trait]
-impl TableProvider for AsOf {
-    fn schema(&self) -> SchemaRef {
-        self.kpis.schema()
-    }
-
-    fn table_type(&self) -> TableType {
-        TableType::View
-    }
-
-    async fn scan(
-        &self,
-        session: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
-        _limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        use datafusion::functions_window::expr_fn::{first_value, row_number};
-        use datafusion::logical_expr::ExprFunctionExt;
-        let schema = self.schema();
-        let mut partition: Vec<Expr> = series_columns(&schema).into_iter().map(ident).collect();
-        partition.extend([col("fingerprint"), col("window_end")]);
-        let place = row_number()
-            .partition_by(partition)
-            .order_by(vec![col("revision").sort(false, false)])
-            .build()?
-            .alias("place");
-        let active = first_value(col("fingerprint"))
-            .partition_by(vec![col("kpi")])
-            .order_by(vec![col("computed_at").sort(false, false)])
-            .build()?
-            .alias("active");
-        let time = cast(lit(self.time.clone()), self.time.data_type());
-        let mut columns: Vec<Expr> = schema.fields().iter().map(|f| ident(f.name())).collect();
-        if let Some(indexes) = projection {
-            columns = indexes.iter().map(|index| columns[*index].clone()).collect();
-        }
-        let plan = LogicalPlanBuilder::scan("kpis", provider_as_source(Arc::clone(&self.kpis)), None)?
-            .filter(col("computed_at").lt_eq(time))?
-            .window(vec![place])?
-            .window(vec![active])?
-            .filter(col("place").eq(lit(1u64)).and(col("fingerprint").eq(col("active"))))?
-            .filter(col("reason").not_eq(lit("withdrawn")))?
-            .project(columns)?
-            .build()?;
-        let Some(state) = session.as_any().downcast_ref::<datafusion::execution::SessionState>() else {
-            return Err(DataFusionError::Internal("kpi_as_of needs a DataFusion session".to_owned()));
-        };
-        state.create_physical_plan(&plan).await
     }
 }

@@ -4,7 +4,8 @@ use statrs::function::beta::beta_reg;
 use statrs::function::erf::{erfc, erfc_inv};
 use statrs::function::gamma::{gamma_lr, ln_gamma};
 
-use crate::intervals::Z_95;
+/// Two-sided 95 % quantile of the normal distribution.
+pub const Z_95: f64 = 1.959_963_984_540_054;
 
 /// Distribution function of the standard normal.
 pub fn normal_cdf(z: f64) -> f64 {

@@ -1,9 +1,6 @@
 //! Confidence intervals of 95 %, and the standard errors they rest on.
 
-use crate::distributions::gamma_quantile;
-
-/// Two-sided 95 % quantile of the normal distribution.
-pub const Z_95: f64 = 1.959_963_984_540_054;
+use crate::distributions::{Z_95, gamma_quantile};
 
 /// A confidence interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,6 +28,22 @@ pub fn poisson_error(count: f64, exposure: f64) -> f64 {
 pub fn garwood(count: f64, exposure: f64) -> Interval {
     let low = if count > 0.0 { gamma_quantile(count, 0.025) } else { 0.0 };
     Interval { low: low / exposure, high: gamma_quantile(count + 1.0, 0.975) / exposure }
+}
+
+/// Standard error of a rate whose events count differently much, as of a compound Poisson sum: the root of the
+/// `squares` of what each counts over `exposure`.
+pub fn compound_error(squares: f64, exposure: f64) -> f64 {
+    squares.max(0.0).sqrt() / exposure
+}
+
+/// Fay and Feuer's interval (1997) of a rate whose events count differently much: `sum` of what each counts, above 0,
+/// and the sum of its `squares`, at most the square of `sum`. What one more event would count is their mean by size
+/// (in place of the largest, which sums do not tell). Where each counts 1 it is Garwood's.
+pub fn fay_feuer(sum: f64, squares: f64, exposure: f64) -> Interval {
+    let size = squares / sum;
+    let scaled = |sum: f64, squares: f64, p: f64| squares / sum * gamma_quantile(sum * sum / squares, p);
+    let high = scaled(sum + size, size.mul_add(size, squares), 0.975);
+    Interval { low: scaled(sum, squares, 0.025) / exposure, high: high / exposure }
 }
 
 /// The interval of a mean from its standard error.
@@ -80,5 +93,26 @@ mod tests {
         close(none.high, 3.689, 5e-4);
         // Where statrs's own quantile is off by 0.3 %.
         close(garwood(141.0, 1.0).high, 166.287_9, 5e-5);
+    }
+
+    #[test]
+    fn events_that_count_alike_have_garwoods_interval_whatever_they_count() {
+        for each in [1.0, 3.0, 0.25] {
+            let found = fay_feuer(7.0 * each, 7.0 * each * each, 1000.0);
+            let expected = garwood(7.0, 1000.0);
+            close(found.low, each * expected.low, 1e-12);
+            close(found.high, each * expected.high, 1e-12);
+        }
+        close(compound_error(9.0 * 7.0, 1000.0), 3.0 * poisson_error(7.0, 1000.0), 1e-15);
+    }
+
+    #[test]
+    fn a_few_events_that_count_much_widen_the_interval() {
+        // Two of 10 and thirty of 1: computed apart, by the series of the incomplete gamma function.
+        let found = fay_feuer(50.0, 230.0, 1.0);
+        close(found.low, 24.838_1, 5e-5);
+        close(found.high, 89.765_7, 5e-5);
+        let alike = garwood(50.0, 1.0);
+        assert!(found.low < alike.low && found.high > alike.high, "{found:?} {alike:?}");
     }
 }

@@ -1,56 +1,54 @@
-//! Raking: weights that bring a sample to several margins at once (F10).
+//! Raking: shares of cells that bring a sample to several margins at once (F10).
+//!
+//! Integers in a fixed order of steps: the same sample gives the same shares, to
+//! the last digit and on every platform.
 
-/// Rounds after which raking gives up.
+/// Rounds after which the margins are held to be out of reach.
 pub const ROUNDS_MAX: usize = 1_000;
-/// Largest deviation of a margin's share at which raking is done.
-pub const TOLERANCE: f64 = 1e-12;
+/// All of a population: shares have 18 decimals.
+pub const WHOLE: i128 = 1_000_000_000_000_000_000;
+/// Raking is done when no category's share is further from its target than this: 10^-12.
+pub const TOLERANCE: i128 = 1_000_000;
 
 /// One margin: the category of each cell, and the target share of each category.
 #[derive(Debug, Clone)]
 pub struct Margin {
     /// Index into `targets`, one a cell.
     pub category: Vec<usize>,
-    /// Shares of the population, which sum to 1.
-    pub targets: Vec<f64>,
+    /// Shares of the population, of [`WHOLE`].
+    pub targets: Vec<i128>,
 }
 
-/// Weight per answer of each cell (F10), their mean 1, in a fixed order of
-/// steps. `None` if a target category is empty, a category is out of range or
-/// the margins are not met within [`TOLERANCE`] after [`ROUNDS_MAX`] rounds.
-pub fn rake(counts: &[f64], margins: &[Margin]) -> Option<Vec<f64>> {
-    let n: f64 = counts.iter().sum();
-    let mut weights = vec![1.0; counts.len()];
+/// Shares of the cells after iterative proportional fitting (F10) from those of the sample, all of
+/// [`WHOLE`]: one margin after the other, each cell rounded down. `None` if a category is empty or out of
+/// range, or the margins are not met within [`TOLERANCE`] after [`ROUNDS_MAX`] rounds.
+pub fn rake(sample: &[i128], margins: &[Margin]) -> Option<Vec<i128>> {
+    let mut shares = sample.to_vec();
     for _ in 0..ROUNDS_MAX {
-        let mut worst = 0.0_f64;
+        let mut worst = 0;
         for margin in margins {
-            worst = worst.max(fit(counts, n, margin, &mut weights)?);
+            worst = worst.max(fit(margin, &mut shares)?);
         }
         if worst <= TOLERANCE {
-            return Some(weights);
+            return Some(shares);
         }
     }
     None
 }
 
 /// Scales the cells to one margin; the largest deviation found before.
-fn fit(counts: &[f64], n: f64, margin: &Margin, weights: &mut [f64]) -> Option<f64> {
-    let mut sums = vec![0.0; margin.targets.len()];
-    for ((count, weight), category) in counts.iter().zip(&*weights).zip(&margin.category) {
-        *sums.get_mut(*category)? += count * weight;
+fn fit(margin: &Margin, shares: &mut [i128]) -> Option<i128> {
+    let mut sums = vec![0; margin.targets.len()];
+    for (share, category) in shares.iter().zip(&margin.category) {
+        *sums.get_mut(*category)? += share;
     }
-    let mut worst = 0.0_f64;
-    for (sum, target) in sums.iter().zip(&margin.targets) {
-        if *sum <= 0.0 && *target > 0.0 {
-            return None;
-        }
-        worst = worst.max((sum / n - target).abs());
+    if sums.contains(&0) {
+        return None;
     }
-    for (weight, category) in weights.iter_mut().zip(&margin.category) {
-        if sums[*category] > 0.0 {
-            *weight *= margin.targets[*category] * n / sums[*category];
-        }
+    for (share, category) in shares.iter_mut().zip(&margin.category) {
+        *share = *share * margin.targets[*category] / sums[*category];
     }
-    Some(worst)
+    sums.iter().zip(&margin.targets).map(|(sum, target)| (sum - target).abs()).max()
 }
 
 #[cfg(test)]
@@ -58,39 +56,50 @@ mod tests {
     use super::*;
     use crate::{close, weighted::kish_n_eff};
 
+    /// Of hundred.
+    fn of(percent: i128) -> i128 {
+        percent * WHOLE / 100
+    }
+
     fn margins() -> [Margin; 2] {
         [
-            Margin { category: vec![0, 0, 1, 1], targets: vec![0.5, 0.5] },
-            Margin { category: vec![0, 1, 0, 1], targets: vec![0.6, 0.4] },
+            Margin { category: vec![0, 0, 1, 1], targets: vec![of(50), of(50)] },
+            Margin { category: vec![0, 1, 0, 1], targets: vec![of(60), of(40)] },
         ]
     }
 
     #[test]
     fn f10_raking_over_two_margins() {
-        let counts = [48.0, 12.0, 32.0, 8.0];
-        let weights = rake(&counts, &margins()).unwrap();
+        let counts = [48, 12, 32, 8];
+        let shares = rake(&counts.map(of), &margins()).unwrap();
+        assert_eq!(shares, [30, 20, 30, 20].map(of));
+        let weights: Vec<f64> = shares.iter().zip(counts).map(|(share, n)| *share as f64 / of(n) as f64).collect();
         for (weight, expected) in weights.iter().zip([0.625, 1.6667, 0.9375, 2.5]) {
             close(*weight, expected, 5e-5);
         }
-        let total = |power: i32| counts.iter().zip(&weights).map(|(n, w)| n * w.powi(power)).sum::<f64>();
+        let total = |power: i32| counts.iter().zip(&weights).map(|(n, w)| *n as f64 * w.powi(power)).sum::<f64>();
         close(kish_n_eff(total(1).powi(2), total(2)).unwrap(), 76.8, 1e-9);
         let cells = counts.iter().zip(&weights).zip([80.0, 60.0, 70.0, 50.0]);
-        let (raw, weighted) = cells.fold((0.0, 0.0), |(r, t), ((n, w), x)| (r + n * x, t + n * w * x));
+        let (raw, weighted) = cells.fold((0.0, 0.0), |(r, t), ((n, w), x)| (r + *n as f64 * x, t + *n as f64 * w * x));
         close(raw / 100.0, 72.0, 1e-9);
         close(weighted / 100.0, 67.0, 1e-9);
     }
 
     #[test]
-    fn an_empty_target_category_is_refused() {
-        assert_eq!(rake(&[10.0, 0.0, 10.0, 0.0], &margins()), None);
+    fn an_empty_category_is_refused() {
+        assert_eq!(rake(&[of(50), 0, of(50), 0], &margins()), None);
     }
 
     #[test]
     fn dependent_cells_meet_both_margins() {
-        let counts = [50.0, 5.0, 10.0, 35.0];
-        let weights = rake(&counts, &margins()).unwrap();
-        let mass = |cells: [usize; 2]| cells.map(|i| counts[i] * weights[i]).iter().sum::<f64>();
-        close(mass([0, 1]), 50.0, 1e-9);
-        close(mass([0, 2]), 60.0, 1e-9);
+        let shares = rake(&[50, 5, 10, 35].map(of), &margins()).unwrap();
+        for (cells, target) in [([0, 1], of(50)), ([0, 2], of(60))] {
+            assert!((shares[cells[0]] + shares[cells[1]] - target).abs() <= TOLERANCE, "{shares:?}");
+        }
+    }
+
+    #[test]
+    fn margins_out_of_reach_are_given_up() {
+        assert_eq!(rake(&[of(50), 0, 0, of(50)], &margins()), None);
     }
 }

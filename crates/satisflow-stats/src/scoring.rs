@@ -1,7 +1,6 @@
 //! Scores, indices, Pareto and quality levels. What is exact is a [`Fraction`] of integers.
 
-use crate::distributions::probit;
-use crate::intervals::Z_95;
+use crate::distributions::{Z_95, probit};
 
 /// An exact quotient, its denominator above 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

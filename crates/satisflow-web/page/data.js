@@ -6,6 +6,9 @@ export const ident = (name) => `"${String(name).replaceAll('"', '""')}"`;
 /** What the service says is wrong. */
 export class Refused extends Error {}
 
+/** Nobody has logged in, or the login is over. */
+export class LoggedOut extends Error {}
+
 async function answered(response) {
   if (response.ok) return response;
   const text = await response.text();
@@ -15,7 +18,8 @@ async function answered(response) {
   } catch {
     /* no JSON: the text itself */
   }
-  throw new Refused(message || `HTTP ${response.status}`);
+  const Kind = response.status === 401 ? LoggedOut : Refused;
+  throw new Kind(message || `HTTP ${response.status}`);
 }
 
 /** The answer to a query: its response, of JSON or as `accept` says. */
@@ -45,6 +49,17 @@ async function json(path) {
 
 export const catalog = () => json('/api/catalog');
 export const pipeline = () => json('/api/pipeline');
+
+/** Who has logged in, where the service has users: scripts never see the cookie that says so. */
+export const session = {
+  who: () => json('/api/session'),
+  async begin(user, password) {
+    const headers = { 'content-type': 'application/json' };
+    const body = JSON.stringify({ user, password });
+    return (await answered(await fetch('/api/session', { method: 'POST', headers, body }))).json();
+  },
+  end: async () => answered(await fetch('/api/session', { method: 'DELETE' })),
+};
 
 const FIGURES = [
   'kpi',
@@ -88,7 +103,7 @@ const CALENDAR = { day: 24, week: 168, month: 744, quarter: 2208, half_year: 441
 export function span(window) {
   if (window.length_secs) return { length: window.length_secs * 1e3, step: window.step_secs * 1e3 };
   const length = (CALENDAR[window.calendar] ?? 24) * HOUR;
-  return { length, step: length };
+  return { length: length * (window.last ?? 1), step: length };
 }
 
 const after = (end, back) => ` and window_end >= ${quote(new Date(Date.parse(end) - back).toISOString())}`;
@@ -147,6 +162,45 @@ export async function restated(kpi, scope, limit) {
       `where place = 1 and revision > 1 order by window_end desc limit ${Number(limit)}`,
   );
 }
+
+const EVIDENCE = [
+  'alert_name',
+  'alert_rule',
+  'alert_side',
+  'alert_severity',
+  'alert_opened_end',
+  'kpi',
+  'window_name',
+  'grouping_set',
+  'window_end',
+  'value',
+  'n',
+  'ci_low',
+  'ci_high',
+  'alert_statistic',
+  'alert_threshold',
+  'alert_p',
+  'alert_groups',
+  'baseline_value',
+  'baseline_n',
+];
+
+/** Alerts that are open, the newest first; of one severity if it is given. */
+export async function openAlerts(dimensions, severity, limit) {
+  const names = [...dimensions, ...EVIDENCE].map(ident).join(', ');
+  const where = severity ? `where alert_severity = ${quote(severity)} ` : '';
+  const order = ['kpi', 'window_name', 'grouping_set', ...dimensions].map(ident).join(', ');
+  return rows(
+    `select ${names} from alerts_open ${where}order by alert_opened_end desc, ${order} limit ${Number(limit)}`,
+  );
+}
+
+/** Of counts by anything. */
+export const total = (counts) => counts.reduce((sum, row) => sum + row.count, 0);
+
+/** How many alerts of each severity are open. */
+export const openAlertCounts = () =>
+  rows('select alert_severity, count(*) as count from alerts_open group by alert_severity order by alert_severity');
 
 /** What groups there are is text of a row's dimensions. */
 export const groupName = (row, dimensions) => dimensions.map((name) => row[name]).join(' / ');

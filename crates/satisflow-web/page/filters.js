@@ -4,6 +4,7 @@ import { h, replace } from './dom.js';
 import { t } from './text.js';
 import { words } from './format.js';
 import { groupName } from './data.js';
+import { isWidened } from './chart/limits.js';
 
 const GROUPS_LISTED_MAX = 1000;
 
@@ -51,6 +52,15 @@ function render(bar, go, state, catalog, show) {
       ),
     by: () => choice('by', t('filter.by'), sets(state), state.by, (by) => go({ by, group: [] })),
     group: () => state.dimensions.length > 0 && group(bar, go, state),
+    limits: () =>
+      isWidened(kpi) &&
+      choice(
+        'limits',
+        t('control.limits'),
+        ['plain', 'laney'].map((name) => [name, t(`control.limits.${name}`)]),
+        state.limits ?? 'plain',
+        (limits) => go({ limits }),
+      ),
     points: () =>
       choice(
         'points',

@@ -41,7 +41,7 @@ export function follow(changed, connected) {
   };
   const take = (event) => {
     const told = JSON.parse(event.data);
-    const what = { records: told.records !== counts.records, kpis: told.kpis !== counts.kpis };
+    const what = Object.fromEntries(Object.entries(told).map(([name, count]) => [name, count !== counts[name]]));
     counts = told;
     changed(what);
     // Open windows take rows a moment after they are visible.
@@ -57,6 +57,8 @@ export function follow(changed, connected) {
       connected(false);
       if (source?.readyState !== EventSource.CLOSED) return;
       close();
+      // It was refused: where a login is missing, any question says so.
+      changed({ alerts: true });
       setTimeout(open, AGAIN_MS);
     });
   };

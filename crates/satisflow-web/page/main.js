@@ -3,6 +3,7 @@
 import { h, replace } from './dom.js';
 import * as text from './text.js';
 import { t } from './text.js';
+import { count } from './format.js';
 import * as data from './data.js';
 import { filters } from './filters.js';
 import { follow, paced } from './live.js';
@@ -11,17 +12,22 @@ import * as overview from './view/overview.js';
 import * as trend from './view/trend.js';
 import * as pareto from './view/pareto.js';
 import * as control from './view/control.js';
+import * as alerts from './view/alerts.js';
 import * as bounds from './view/bounds.js';
 import * as rejects from './view/rejects.js';
 import * as flow from './view/flow.js';
 import * as console from './view/console.js';
+import * as login from './view/login.js';
 
-const VIEWS = { overview, trend, pareto, control, bounds, rejects, pipeline: flow, sql: console };
+const VIEWS = { overview, alerts, trend, pareto, control, bounds, rejects, pipeline: flow, sql: console };
 const WITH_KPI = ['overview', 'trend', 'pareto', 'control'];
 const AGAIN_MS = 3000;
 const THEMES = ['auto', 'light', 'dark'];
 
-const app = { catalog: undefined, view: undefined, connected: undefined, go };
+const app = { catalog: undefined, view: undefined, connected: undefined, openAlerts: 0, go };
+// Who has logged in, and the login that is asked for.
+app.user = undefined;
+app.asked = undefined;
 const header = document.getElementById('header');
 const main = document.getElementById('main');
 const bar = filters(go);
@@ -44,8 +50,19 @@ function tab(name) {
     'a',
     { href: link(target), 'aria-current': now.view === name && 'page', 'data-key': `tab-${name}` },
     t(`nav.${name}`),
+    name === 'alerts' && app.openAlerts > 0 && badge(app.openAlerts),
   );
 }
+
+/** How many alerts are open: seen in every view. */
+const badge = (n) =>
+  h(
+    'span',
+    { class: 'badge' },
+    h('span', { class: 'unseen' }, ' '),
+    count(n),
+    h('span', { class: 'unseen' }, ` ${t('alerts.open')}`),
+  );
 
 function showHeader() {
   const theme = kept.get('theme') ?? 'auto';
@@ -84,6 +101,12 @@ function showHeader() {
         { type: 'button', 'data-key': 'theme', title: t('theme.title'), onclick: () => paint(next) },
         t(`theme.${theme}`),
       ),
+      app.user &&
+        h(
+          'button',
+          { type: 'button', 'data-key': 'log-out', onclick: logOut },
+          t('session.end', { user: app.user }),
+        ),
     ),
   );
   // On a phone the tabs are wider than the screen: the chosen one is in the middle.
@@ -96,8 +119,40 @@ function otherLanguage() {
   const language = text.language() === 'zh' ? 'en' : 'zh';
   kept.set('language', language);
   text.speak(language);
+  if (app.asked) {
+    location.reload();
+    return;
+  }
   app.view = undefined;
   show();
+}
+
+/** Shows the login until somebody has logged in, one for all that ask for it. */
+function loggedIn() {
+  app.asked ??= (async () => {
+    const form = login.create();
+    app.user = undefined;
+    replace(main, form.node);
+    document.title = `${t('session.title')} · Satisflow`;
+    showHeader();
+    form.user.focus();
+    app.user = (await form.done).user;
+    replace(main, bar.node, said, body);
+    // What was shown was another's, maybe.
+    app.view = undefined;
+    app.asked = undefined;
+  })();
+  return app.asked;
+}
+
+app.loggedOut = async () => {
+  await loggedIn();
+  show();
+};
+
+async function logOut() {
+  await data.session.end();
+  location.reload();
 }
 
 function paint(theme) {
@@ -117,21 +172,40 @@ function show() {
     app.shown = true;
     scrollTo(0, 0);
   }
-  document.title = `${t(`nav.${name}`)} · Satisflow`;
+  entitle(name);
   document.getElementById('skip').textContent = t('skip');
   showHeader();
   bar.render({ ...now, view: name }, app.catalog, app.view.filters);
   refresh({ all: true });
 }
 
+/** The title counts open alerts: the page may be one of many tabs. */
+function entitle(name) {
+  const open = app.openAlerts > 0 ? `(${count(app.openAlerts)}) ` : '';
+  document.title = `${open}${t(`nav.${name}`)} · Satisflow`;
+}
+
+async function countAlerts() {
+  const open = data.total(await data.openAlertCounts());
+  if (open === app.openAlerts) return;
+  app.openAlerts = open;
+  showHeader();
+  entitle(app.view.name);
+}
+
 const refresh = paced(async (what) => {
   const view = app.view;
   if (document.hidden && !what.all) return;
   try {
+    if (what.alerts || what.all) await countAlerts();
     await view.refresh({ ...state(), view: view.name }, what);
     said.hidden = true;
     body.dataset.shown = `${Number(body.dataset.shown ?? 0) + 1}`;
   } catch (error) {
+    if (error instanceof data.LoggedOut) {
+      await app.loggedOut();
+      return;
+    }
     replace(said, t('failed', { message: error.message }));
     said.hidden = false;
   }
@@ -142,9 +216,14 @@ async function load() {
   for (;;) {
     try {
       app.catalog = await data.catalog();
+      app.user = (await data.session.who()).user ?? undefined;
       said.hidden = true;
       return;
     } catch (error) {
+      if (error instanceof data.LoggedOut) {
+        await loggedIn();
+        continue;
+      }
       replace(said, t('failed', { message: error.message }));
       said.hidden = false;
       await new Promise((done) => {

@@ -1,6 +1,6 @@
 // What is shown, as the URL says: a view can be shared, and goes back and forth.
 
-const ONE = ['kpi', 'window', 'by', 'points', 'q'];
+const ONE = ['kpi', 'window', 'by', 'points', 'limits', 'q'];
 
 /** The state of a URL's hash, such as `#/trend?kpi=csat&window=1h&by=department&group=Sales`. */
 export function parse(hash) {

@@ -26,6 +26,16 @@ pub struct Changes {
     pub records: watch::Receiver<u64>,
     /// Of `kpis`.
     pub kpis: watch::Receiver<u64>,
+    /// Of `alerts`; `None` where the lake has no such table.
+    pub alerts: Option<watch::Receiver<u64>>,
+}
+
+/// Waits for a change; for ever where there can be none.
+async fn changed(counter: Option<&mut watch::Receiver<u64>>) -> Result<(), watch::error::RecvError> {
+    match counter {
+        Some(counter) => counter.changed().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Those who are told, each with a place of its own.
@@ -68,12 +78,14 @@ async fn next(mut told: Told) -> Option<(Result<Event, Infallible>, Told)> {
         tokio::select! {
             changed = told.changes.records.changed() => changed.ok()?,
             changed = told.changes.kpis.changed() => changed.ok()?,
+            changed = changed(told.changes.alerts.as_mut()) => changed.ok()?,
         }
     }
     told.first = false;
     let counts = json!({
         "records": *told.changes.records.borrow_and_update(),
         "kpis": *told.changes.kpis.borrow_and_update(),
+        "alerts": told.changes.alerts.as_mut().map_or(0, |alerts| *alerts.borrow_and_update()),
     });
     Some((Ok(Event::default().event("changes").data(counts.to_string())), told))
 }
@@ -82,10 +94,12 @@ async fn next(mut told: Told) -> Option<(Result<Event, Infallible>, Told)> {
 mod tests {
     use super::*;
 
-    fn telling() -> (watch::Sender<u64>, watch::Sender<u64>, Telling) {
-        let (records, kpis) = (watch::Sender::new(0), watch::Sender::new(0));
-        let changes = Changes { records: records.subscribe(), kpis: kpis.subscribe() };
-        (records, kpis, Telling::new(changes, CancellationToken::new()))
+    type Count = watch::Sender<u64>;
+
+    fn telling() -> ([Count; 3], Telling) {
+        let counts = [(); 3].map(|()| watch::Sender::new(0));
+        let [records, kpis, alerts] = counts.each_ref().map(Count::subscribe);
+        (counts, Telling::new(Changes { records, kpis, alerts: Some(alerts) }, CancellationToken::new()))
     }
 
     async fn text(frames: &mut axum::body::BodyDataStream) -> Option<String> {
@@ -93,23 +107,29 @@ mod tests {
         Some(String::from_utf8(frame.to_vec()).unwrap())
     }
 
+    fn event(alerts: u64, kpis: u64, records: u64) -> String {
+        format!("event: changes\ndata: {{\"alerts\":{alerts},\"kpis\":{kpis},\"records\":{records}}}\n\n")
+    }
+
     #[tokio::test]
     async fn what_changes_is_told_together_and_the_end_is_the_services() {
-        let (records, kpis, telling) = telling();
+        let ([records, kpis, alerts], telling) = telling();
         let mut frames = telling.clone().answer().into_body().into_data_stream();
-        assert_eq!(text(&mut frames).await.unwrap(), "event: changes\ndata: {\"kpis\":0,\"records\":0}\n\n");
+        assert_eq!(text(&mut frames).await.unwrap(), event(0, 0, 0));
         for _ in 0..3 {
             records.send_modify(|count| *count += 1);
         }
         kpis.send_modify(|count| *count += 1);
-        assert_eq!(text(&mut frames).await.unwrap(), "event: changes\ndata: {\"kpis\":1,\"records\":3}\n\n");
+        assert_eq!(text(&mut frames).await.unwrap(), event(0, 1, 3));
+        alerts.send_modify(|count| *count += 1);
+        assert_eq!(text(&mut frames).await.unwrap(), event(1, 1, 3));
         telling.stop.cancel();
         assert_eq!(text(&mut frames).await, None);
     }
 
     #[tokio::test]
     async fn places_are_bounded_and_given_back() {
-        let (_records, _kpis, telling) = telling();
+        let (_counts, telling) = telling();
         let all: Vec<Response> = (0..CHANGES_CONNECTIONS_MAX).map(|_| telling.clone().answer()).collect();
         assert!(all.iter().all(|one| one.status() == StatusCode::OK));
         assert_eq!(telling.clone().answer().status(), StatusCode::SERVICE_UNAVAILABLE);

@@ -2,22 +2,23 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::Next;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus::{Encoder, Registry, TextEncoder};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use changes::{CHANGES_CONNECTIONS_MAX, Changes};
+pub use serve::{Reach, serve};
 
 mod changes;
+mod line;
+mod names;
 mod page;
+mod serve;
 
 /// Whether the service answers with complete KPIs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,58 +53,33 @@ pub struct WebState {
     pub changes: Changes,
 }
 
-/// /metrics, /healthz, /readyz, and the page with what it asks for beside SQL.
-/// The streams of the page end at `stop`.
-pub fn router(state: WebState, stop: CancellationToken) -> Router {
+/// Everything over HTTP but SQL, by who may see it.
+pub struct Routes {
+    /// Everyone: /healthz, /readyz, and the page's files, which hold no data.
+    pub open: Router,
+    /// What the page asks for beside SQL: definitions and counts.
+    pub counts: Router,
+    /// Prometheus: /metrics.
+    pub metrics: Router,
+}
+
+/// The routes. The streams of the page end at `stop`.
+pub fn routes(state: WebState, stop: CancellationToken) -> Routes {
     let telling = changes::Telling::new(state.changes.clone(), stop);
-    Router::new()
+    let open = Router::new()
         .route("/", get(page::index))
         .route("/page/{*path}", get(page::file))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready));
+    let counts = Router::new()
         .route("/api/catalog", get(catalog))
         .route("/api/pipeline", get(pipeline))
-        .route("/api/changes", get(move || async { telling.answer() }))
-        .route("/metrics", get(metrics))
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
-        .with_state(state)
-}
-
-/// Serves until `stop`, and lets open requests end.
-///
-/// # Errors
-/// When the listener fails, or listens to a network: there is no authentication yet.
-pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> Result<()> {
-    let address = listener.local_addr()?;
-    if !address.ip().is_loopback() {
-        bail!("{address} is not a loopback address: HTTP is served without passwords and only to this machine");
+        .route("/api/changes", get(move || async { telling.answer() }));
+    Routes {
+        open: open.with_state(state.clone()),
+        counts: counts.with_state(state.clone()),
+        metrics: Router::new().route("/metrics", get(metrics)).with_state(state),
     }
-    let router = router.layer(axum::middleware::from_fn(only_this_machine));
-    Ok(axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?)
-}
-
-/// A web page elsewhere can make a browser send requests here, even under a
-/// name of its own that points to this machine: neither is answered.
-async fn only_this_machine(request: Request, next: Next) -> Response {
-    if is_own(request.headers()) {
-        next.run(request).await
-    } else {
-        (StatusCode::FORBIDDEN, "only requests to localhost are answered\n").into_response()
-    }
-}
-
-fn is_own(headers: &HeaderMap) -> bool {
-    let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let origin = header(header::ORIGIN).map(|origin| origin.split_once("://").map_or(origin, |(_, host)| host));
-    header(header::HOST).is_none_or(is_loopback) && origin.is_none_or(is_loopback)
-}
-
-fn is_loopback(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let name = name.trim_start_matches('[').trim_end_matches(']');
-    name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 async fn catalog(State(state): State<WebState>) -> Response {
@@ -135,21 +111,6 @@ async fn ready(State(state): State<WebState>) -> Response {
         None => axum::Json(json!({"ready": true})).into_response(),
         Some(reason) => {
             (StatusCode::SERVICE_UNAVAILABLE, axum::Json(json!({"ready": false, "reason": reason}))).into_response()
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_loopback_names_are_this_machine() {
-        for host in ["localhost", "localhost:8080", "127.0.0.1:80", "[::1]:8080", "[::1]"] {
-            assert!(is_loopback(host), "{host}");
-        }
-        for host in ["evil.example", "evil.example:8080", "localhost.evil.example", "10.0.0.1:80", "null"] {
-            assert!(!is_loopback(host), "{host}");
         }
     }
 }

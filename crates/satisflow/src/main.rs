@@ -1,5 +1,6 @@
 //! Satisflow: exact satisfaction KPIs from a stream of customer feedback.
 
+mod arguments;
 mod cli;
 mod command;
 mod packs;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use prometheus::Registry;
+use satisflow_alerts::alerts_schema;
 use satisflow_catalog::{Catalog, ScaleBounds};
 use satisflow_config::Config;
 use satisflow_document::{Document, Problems};
@@ -100,6 +101,7 @@ pub(crate) async fn open_lake(checked: &Checked) -> Result<Arc<Lake>> {
     let options = LakeOptions {
         records_schema: satisflow_model::records_schema(),
         kpis_schema: kpis_schema(&checked.catalog.dimension_names()),
+        alerts_schema: alerts_schema(&checked.catalog.dimension_names()),
         read_only: false,
         store: None,
         store_options: store_options(&checked.config),
@@ -118,6 +120,7 @@ pub(crate) async fn read_lake(url: &str, store_options: StoreOptions) -> Result<
     let options = LakeOptions {
         records_schema: satisflow_model::records_schema(),
         kpis_schema: kpis_schema(&[]),
+        alerts_schema: alerts_schema(&[]),
         read_only: true,
         store: None,
         store_options,

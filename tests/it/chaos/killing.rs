@@ -26,7 +26,9 @@ pub struct Killed {
 
 /// Small commits, so that many kills land in one stream.
 const SMALL: &str = "flush_rows_max: 15, compact_interval_secs: 1, ";
-const SMALL_BUFFER: &str = "buffer_bytes_max: 65536, ";
+/// Small buffers, since a commit holds what has gathered during the one before: the slowest step is passed
+/// three times, each time after five commits of records at most, and half of the records have to do for that.
+const SMALL_BUFFER: &str = "buffer_bytes_max: 16384, ";
 /// Steps after which a vacuum has something to delete a week later.
 const RECORDS_COMPACTED: &str = "records-in-compaction-after-log-entry";
 const KPIS_COMPACTED: &str = "kpis-in-compaction-after-log-entry";

@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use satisflow_testkit::{free_port, wait_for};
+use satisflow_testkit::{free_port, script, wait_for};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -39,6 +39,11 @@ impl Drop for Browser {
 
 impl Browser {
     pub fn start(language: &str) -> Browser {
+        Browser::start_with(language, &[])
+    }
+
+    /// With more arguments of the browser's own.
+    pub fn start_with(language: &str, more: &[String]) -> Browser {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port().unwrap();
         let log = std::fs::File::create(folder.path().join("driver.log")).unwrap();
@@ -58,6 +63,7 @@ impl Browser {
             ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-background-networking"];
         let mut arguments: Vec<String> = arguments.map(str::to_owned).into();
         arguments.extend([format!("--lang={language}"), format!("--user-data-dir={}", profile.display())]);
+        arguments.extend_from_slice(more);
         let options = json!({
             "args": arguments,
             "prefs": {"download.default_directory": folder.path(), "intl.accept_languages": language},
@@ -161,6 +167,21 @@ impl Browser {
             .as_str()
             .unwrap()
             .to_owned()
+    }
+
+    /// As axe-core sees it.
+    pub fn is_accessible(&self, what: &str) {
+        self.run(&std::fs::read_to_string(script("fetch-axe.sh").unwrap()).unwrap(), &[]);
+        let found = self.run_async(
+            "const done = arguments[0]; axe.run().then((found) => done(found.violations.map((one) => \
+             [one.id, one.help, one.nodes.map((node) => node.html + ' ' + node.failureSummary)])), (error) => done(String(error)))",
+        );
+        assert_eq!(found, json!([]), "{what}: {found:#}");
+    }
+
+    /// Forgets every cookie, as at the end of a session.
+    pub fn forget_cookies(&self) {
+        self.devtools("Network.clearBrowserCookies", &json!({}));
     }
 
     /// What the console was told since the last time.

@@ -9,6 +9,7 @@ use crate::resolved::Measure;
 /// Decimals of a quantile's share, as the engine takes it.
 const SHARE_DECIMALS: usize = 6;
 const WHOLE: i64 = 1_000_000;
+const DIGITS_MAX: u32 = 9;
 
 /// Refuses a measure of which some events of a key count while its keys are counted.
 pub(super) fn keyed_and_distinct(pointer: &str, measure: &RawMeasure, checker: &mut Checker<'_>) {
@@ -35,6 +36,11 @@ pub(super) fn quantile(raw: &RawQuantile, measure: usize, pointer: &str, checker
         let message = "a quantile's share is above 0 and below 1, of at most 6 decimals".to_owned();
         checker.problem(&format!("{pointer}/quantile/at"), message, "0.5 is the median");
     }
+    if let Some(digits) = raw.digits.filter(|digits| !(1..=DIGITS_MAX).contains(digits)) {
+        let message = format!("`{digits}` significant digits; from 1 to {DIGITS_MAX} can be asked for");
+        checker.problem(&format!("{pointer}/quantile/digits"), message, "leave it out to keep every value");
+        return None;
+    }
     let millionths = u32::try_from(share?).ok()?;
-    Some(Metric::Quantile { measure, millionths })
+    Some(Metric::Quantile { measure, millionths, digits: raw.digits })
 }

@@ -9,7 +9,7 @@ use satisflow_document::{Decimal, escape};
 use satisflow_model::fold_label;
 
 use super::Checker;
-use crate::macros::decimal;
+use crate::literals::decimal;
 use crate::raw::{RawClass, RawLabels, RawScale, RawScaleVersion};
 use crate::scales::{BOUND_MAX, Label, Range, Scale, Scales, Values, Version};
 

@@ -10,13 +10,16 @@ fn with(measure: &str, metric: &str) -> String {
 
 #[test]
 fn a_quantiles_share_is_kept_to_the_millionth_and_is_part_of_the_identity() {
-    let of = |at: &str| {
-        let catalog = catalog(&with("value: score", &format!("quantile: {{ measure: m, at: {at} }}")));
+    let of = |said: &str| {
+        let catalog = catalog(&with("value: score", &format!("quantile: {{ measure: m, at: {said} }}")));
         let definition = &catalog.plan.definitions[0];
         (definition.metric, definition.fingerprint.to_string())
     };
     let (metric, median) = of("0.5");
-    assert_eq!(metric, Metric::Quantile { measure: 0, millionths: 500_000 });
+    assert_eq!(metric, Metric::Quantile { measure: 0, millionths: 500_000, digits: None });
+    let (rounded, of_three) = of("0.5, digits: 3");
+    assert_eq!(rounded, Metric::Quantile { measure: 0, millionths: 500_000, digits: Some(3) });
+    assert!(of_three != median && of_three != of("0.5, digits: 4").1);
     assert_eq!(of("\"0.500\"").1, median, "one meaning, one identity");
     assert_ne!(of("0.500001").1, median);
 }
@@ -36,6 +39,11 @@ fn what_does_not_hold_is_refused_with_its_line() {
     for at in ["0", "1", "1.5", "-0.5", "0.1234567"] {
         let metric = format!("quantile: {{ measure: m, at: {at} }}");
         expect("value: score", &metric, "5: a quantile's share is above 0 and below 1, of at most 6 decimals");
+    }
+    for digits in ["0", "10"] {
+        let metric = format!("quantile: {{ measure: m, at: 0.5, digits: {digits} }}");
+        let expected = format!("5: `{digits}` significant digits; from 1 to 9 can be asked for");
+        expect("value: score", &metric, &expected);
     }
     expect("value: score", "distinct: m", "5: measure `m` does not say what is counted");
     expect("value: score", "quantile: { measure: n, at: 0.5 }", "5: there is no measure `n`");

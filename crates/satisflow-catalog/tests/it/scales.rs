@@ -205,7 +205,7 @@ fn what_an_expression_names_has_to_be_there() {
     expect("scale_value('five_levels', answers['q'])", "there is no scale `five_levels`");
     expect(
         "scale_value(five_level, answers['q'])",
-        "a scale or a class is named by a text in quotes, and here is five_level",
+        "a name of the catalog stands here as a text in quotes, and not five_level",
     );
     expect("scale_value('five_level')", "`scale_value` takes a scale and an answer, here it has 1 arguments");
     expect("in_class('ten_point', text, 'happy')", "the scale has no class `happy`");

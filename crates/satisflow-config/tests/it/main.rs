@@ -35,7 +35,7 @@ fn little_is_needed_and_every_limit_has_a_default() {
     assert_eq!(config.lake_url, "etc/lake");
     assert_eq!((config.flush.interval, config.flush.rows_max), (Duration::from_millis(500), 200_000));
     assert_eq!((config.time, config.idle_after), (TimeMode::Live, Duration::from_secs(10)));
-    assert_eq!((config.sql_listen.to_string(), config.http_listen.port()), ("127.0.0.1:5433".to_owned(), 8080));
+    assert_eq!((config.sql_listen.to_string(), config.http.listen.port()), ("127.0.0.1:5433".to_owned(), 8080));
     assert!(config.kafka.is_none() && config.holds.is_empty());
     assert_eq!(config.sources["feedback"].name, "feedback");
 }
@@ -61,7 +61,6 @@ fn users_and_their_tls_are_checked_at_the_start() {
             http: { listen: 0.0.0.0:2 }\ntls: { certificate: no.crt, key: no.key }\n\
             users:\n  ann: { password: pencil }\n  bob: { password: { file: nowhere } }\n",
         expect![[r#"
-            etc/satisflow.yaml:5:9: 0.0.0.0:2 is not a loopback address, and HTTP is served in the clear (listen on 127.0.0.1 and put a proxy with TLS in front)
             etc/satisflow.yaml:6:8: etc/no.crt: I/O error: No such file or directory (os error 2) (a PEM file, relative to this one)
             etc/satisflow.yaml:6:29: etc/no.key: I/O error: No such file or directory (os error 2) (a PEM file, relative to this one)
             etc/satisflow.yaml:8:10: not a verifier of the form SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey> (what `satisflow user hash` prints; the password itself is not kept)
@@ -81,6 +80,35 @@ fn users_and_their_tls_are_checked_at_the_start() {
 /// Of the example of RFC 7677.
 const VERIFIER: &str = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:\
     wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
+
+#[test]
+fn webhooks_are_encrypted_and_signed_or_refused() {
+    check(
+        "version: 1\nlake: { url: lake }\nsources: [{ topic: a }]\nhttp: { external_url: here }\nwebhooks:\n\
+            \x20 a: { url: 'http://example.com/x?key=hush', secret: 0123456789abcdef }\n\
+            \x20 b: { url: nowhere, secret: short }\n\
+            \x20 c: { url: 'ftp://example.com', secret: 0123456789abcdef, timeout_ms: 0 }\n\
+            \x20 d: { url: 'https://example.com', secret: 0123456789abcdef, headers: { Host: x, 'a b': y } }\n",
+        expect![[r#"
+            etc/satisflow.yaml:4:9: `here` is no address of a page (such as https://satisflow.example)
+            etc/satisflow.yaml:6:8: alerts would leave this machine unencrypted (use https; in a network of your own allow it with `allow_http: true`)
+            etc/satisflow.yaml:7:8: this is no URL (such as https://example.com/alerts)
+            etc/satisflow.yaml:7:22: the secret has 5 bytes (at least 16, such as `openssl rand -hex 32` prints)
+            etc/satisflow.yaml:8:8: `ftp` is not a way to post (use https)
+            etc/satisflow.yaml:8:60: `timeout_ms` is 0 (at least 1)
+            etc/satisflow.yaml:9:73: `Host` is no header that can be added (letters, digits and `-`; content type and idempotency key are set)
+            etc/satisflow.yaml:9:82: `a b` is no header that can be added (letters, digits and `-`; content type and idempotency key are set)"#]],
+    );
+    let text = format!(
+        "{LEAST}webhooks:\n  a: {{ url: 'http://127.0.0.1:1/x', secret: 0123456789hush00 }}\n\
+         \x20 b: {{ url: 'http://10.0.0.1/', allow_http: true, secret: 0123456789hush00, headers: {{ X: hush }} }}\n\
+         \x20 c: {{ url: 'https://example.com/?key=hush', secret: 0123456789hush00 }}\n"
+    );
+    let config = load(&text).unwrap();
+    assert_eq!(config.webhooks["c"].url.as_str(), "https://example.com/?key=hush");
+    assert_eq!(config.webhooks["a"].timeout, Duration::from_secs(10));
+    assert!(!format!("{config:?}").contains("hush"));
+}
 
 #[test]
 fn a_mapping_names_fields_that_there_are_and_forms_that_can_be_read() {
@@ -195,6 +223,8 @@ fn a_limit_of_nothing_is_refused() {
         "idle_after_ms: 0",
         "limits: { record_bytes_max: 0, depth_max: 0, text_bytes_max: 0, map_entries_max: 0, identities_max: 0, restatement_backlog_changes_max: 0 }",
         "sql: { connections_max: 0, statement_timeout_ms: 0, memory_bytes_max: 0 }",
+        "http: { connections_max: 0, idle_timeout_secs: 0, session_lifetime_secs: 0, rows_max: 0 }",
+        "flight: { connections_max: 0, streams_max: 0, rows_max: 0, token_lifetime_secs: 0 }",
         "sources: [{ topic: a, hold_ms_max: 0 }]",
     ];
     let text = format!("version: 1\n{}\n", fields.join("\n"));
@@ -217,6 +247,14 @@ fn a_number_that_is_too_large_is_told_with_its_place() {
 }
 
 #[test]
+fn queries_may_have_more_memory_than_4_gib_and_not_next_to_none() {
+    let with = |bytes: &str| load(&format!("{LEAST}sql: {{ memory_bytes_max: {bytes} }}\n"));
+    assert_eq!(with("17179869184").unwrap().query_memory_bytes_max, 16 << 30);
+    assert_eq!(with("1048576").unwrap().query_memory_bytes_max, 1 << 20);
+    assert!(with("1048575").unwrap_err().to_string().contains("`memory_bytes_max` is 1048575"));
+}
+
+#[test]
 fn only_loopback_addresses_are_listened_on() {
     for good in ["127.0.0.1:0", "127.8.8.8:80", "'[::1]:5433'"] {
         load(&format!("{LEAST}sql: {{ listen: {good} }}\nhttp: {{ listen: {good} }}\n")).unwrap();
@@ -225,6 +263,77 @@ fn only_loopback_addresses_are_listened_on() {
         let said = load(&format!("{LEAST}http: {{ listen: {bad} }}\n")).unwrap_err();
         assert!(said.len() == 1 && said.to_string().starts_with("etc/satisflow.yaml:4:9: "), "{said}");
     }
+}
+
+#[test]
+fn flight_listens_where_it_is_told_to_and_faces_a_network_with_users_and_tls_only() {
+    assert_eq!(load(LEAST).unwrap().flight.listen, None);
+    let of = |listen: &str| load(&format!("{LEAST}flight: {{ listen: {listen} }}\n"));
+    assert_eq!(of("'[::1]:32010'").unwrap().flight.listen, Some("[::1]:32010".parse().unwrap()));
+    for bad in ["0.0.0.0:32010", "localhost"] {
+        let said = of(bad).unwrap_err();
+        assert!(said.len() == 1 && said.to_string().starts_with("etc/satisflow.yaml:4:11: "), "{said}");
+    }
+}
+
+#[test]
+fn http_faces_a_network_with_users_and_tls_or_a_proxy_that_ends_it() {
+    let (folder, users) = (tempfile::tempdir().unwrap(), format!("users: {{ ann: {{ password: '{VERIFIER}' }} }}\n"));
+    make_key(folder.path());
+    let file = folder.path().join("satisflow.yaml");
+    let of = |more: &str| load_at(file.to_str().unwrap(), &format!("{LEAST}{more}"));
+    let tls = "{ certificate: a.crt, key: a.key }";
+    let everywhere = "listen: 0.0.0.0:8443";
+    for good in [
+        format!("http: {{ {everywhere} }}\ntls: {tls}\n{users}"),
+        format!("http: {{ {everywhere}, tls: {tls} }}\n{users}"),
+        format!("http: {{ tls: {tls} }}\n"),
+        format!("http: {{ {everywhere}, tls_by_proxy: true }}\ntls: {tls}\n{users}"),
+    ] {
+        let http = of(&good).unwrap().http;
+        assert_eq!((http.tls.is_some(), http.is_secure()), (!http.tls_by_proxy, true), "{good}");
+    }
+    assert!(of(&format!("tls: {tls}\n{users}")).unwrap().http.tls.is_none(), "loopback is in the clear");
+    for (bad, told) in [
+        (format!("http: {{ {everywhere} }}\ntls: {tls}\n"), "`users` or TLS is missing"),
+        (format!("http: {{ {everywhere} }}\n{users}"), "`http.tls_by_proxy: true` says that a proxy"),
+        (format!("http: {{ {everywhere}, tls_by_proxy: true }}\n"), "`users` or TLS is missing"),
+        ("http: { tls_by_proxy: true }\n".to_owned(), "there are no `users`"),
+        (format!("http: {{ tls: {tls}, tls_by_proxy: true }}\n{users}"), "only one of both"),
+        ("http: { tls: { certificate: no.crt, key: a.key } }\n".to_owned(), "no.crt"),
+    ] {
+        let said = of(&bad).unwrap_err();
+        assert!(said.len() == 1 && said.to_string().contains(told), "{bad}: {said}");
+    }
+}
+
+/// A key and a certificate of their own.
+fn make_key(folder: &Path) {
+    let made = std::process::Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=a", "-keyout", "a.key", "-out", "a.crt"])
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
+#[test]
+fn metrics_are_open_to_this_machine_and_hosts_are_names() {
+    let users = format!("users: {{ ann: {{ password: '{VERIFIER}' }} }}\n");
+    let of = |http: &str| load(&format!("{LEAST}{users}http: {{ {http} }}\n")).map(|config| config.http);
+    let proxied = "listen: 0.0.0.0:8080, tls_by_proxy: true";
+    for (http, open) in [
+        ("metrics_tokens: []", true),
+        ("tls_by_proxy: true", false),
+        (proxied, false),
+        (&format!("{proxied}, metrics_open: true"), true),
+    ] {
+        assert_eq!(of(http).unwrap().metrics_open, open, "{http}");
+    }
+    let named = of("hosts: [Satisflow.example, 10.0.0.1, '::1'], external_url: 'https://[fe80::1]:8443/'").unwrap();
+    assert_eq!(named.hosts.into_iter().collect::<Vec<_>>(), ["10.0.0.1", "::1", "fe80::1", "satisflow.example"]);
+    let said = of("hosts: ['https://a', 'a:80', ''], metrics_tokens: [hush]").unwrap_err();
+    assert!(said.len() == 4 && !said.to_string().contains("hush"), "{said}");
 }
 
 #[test]

@@ -180,7 +180,7 @@ fn carried(window: &Window, published: &BTreeMap<i64, PublishedRow>, end: i64) -
 }
 
 /// Ends that changes touch, as stretches in order that do not meet.
-fn stretches(window: &Window, changes: &[Change]) -> Vec<(i64, i64)> {
+pub(super) fn stretches(window: &Window, changes: &[Change]) -> Vec<(i64, i64)> {
     let mut panes: Vec<Pane> = changes.iter().map(|change| change.pane).collect();
     panes.sort_unstable_by_key(|pane| pane.end);
     let mut stretches: Vec<(i64, i64)> = Vec::new();

@@ -10,7 +10,7 @@ use crate::stream::{Event, KPIS, MINUTE, customer, position};
 
 const DAY: i64 = 1440 * MINUTE;
 
-fn counting(events: &[Event]) -> Vec<Event> {
+pub fn counting(events: &[Event]) -> Vec<Event> {
     let void: BTreeSet<u8> = events.iter().filter_map(|e| e.voids).collect();
     let mut least: BTreeMap<u8, &Event> = BTreeMap::new();
     for event in events {
@@ -22,10 +22,10 @@ fn counting(events: &[Event]) -> Vec<Event> {
     least.into_values().filter(|e| !void.contains(&e.id)).cloned().collect()
 }
 
-/// Of each case the first few, or the last.
-fn of_cases(counting: &[Event], kept: Kept) -> Vec<Event> {
+/// Of each case the first few that are selected, or the last.
+pub fn of_cases(counting: &[Event], kept: Kept, selected: &dyn Fn(&Event) -> bool) -> Vec<Event> {
     let mut cases: BTreeMap<u8, Vec<&Event>> = BTreeMap::new();
-    for event in counting.iter().filter(|e| e.case.is_some()) {
+    for event in counting.iter().filter(|e| e.case.is_some() && selected(e)) {
         cases.entry(event.case.unwrap()).or_default().push(event);
     }
     let mut all = Vec::new();
@@ -53,7 +53,7 @@ thread_local! {
     static DAY_ENDS: RefCell<HashMap<i64, i64>> = RefCell::default();
 }
 
-fn day_end(time: i64) -> i64 {
+pub fn day_end(time: i64) -> i64 {
     DAY_ENDS.with_borrow_mut(|ends| *ends.entry(time).or_insert_with(|| new_day_end(time)))
 }
 
@@ -63,26 +63,34 @@ fn new_day_end(time: i64) -> i64 {
     next.to_zoned_datetime(zone).unwrap().timestamp().as_microsecond()
 }
 
-fn ends(window: &str, time: i64) -> Vec<i64> {
+pub fn ends(window: &str, time: i64) -> Vec<i64> {
     let after = |step: i64| (time.div_euclid(step) + 1) * step;
     match window {
         "5m" => vec![after(MINUTE), after(MINUTE) + 5 * MINUTE],
         "1h" => vec![after(20 * MINUTE), after(20 * MINUTE) + 60 * MINUTE],
         "day" => vec![day_end(time)],
+        "3days" => three_days(time).to_vec(),
         _ => vec![after(DAY)],
     }
 }
 
-fn inside(window: &str, time: i64, end: i64) -> bool {
+/// Ends of the day of a time, and of the two after it.
+fn three_days(time: i64) -> [i64; 3] {
+    let own = day_end(time);
+    [own, day_end(own), day_end(day_end(own))]
+}
+
+pub fn inside(window: &str, time: i64, end: i64) -> bool {
     match window {
         "5m" => (end - 5 * MINUTE..end).contains(&time),
         "1h" => (end - 60 * MINUTE..end).contains(&time),
         "day" => day_end(time) == end,
+        "3days" => three_days(time).contains(&end),
         _ => time < end,
     }
 }
 
-fn decimal(value: i128, scale: usize) -> String {
+pub fn decimal(value: i128, scale: usize) -> String {
     let sign = if value < 0 { "-" } else { "" };
     let unit = 10i128.pow(scale as u32);
     format!("{sign}{}.{:0scale$}", value.abs() / unit, value.abs() % unit)
@@ -100,7 +108,7 @@ fn rounded(numerator: i128, denominator: i128) -> String {
     decimal(quotient, 12)
 }
 
-fn line(kpi: &str, parts: &[(i128, i128)], base: &[(i128, i128)], over: bool) -> String {
+pub fn line(kpi: &str, parts: &[(i128, i128)], base: &[(i128, i128)], over: bool) -> String {
     let sum = |f: &dyn Fn(i128, i128) -> i128| parts.iter().map(|(w, x)| f(*w, *x)).sum::<i128>();
     let positive = |list: &[(i128, i128)]| list.iter().filter(|(w, _)| *w > 0).count() as i128;
     let (w, wx) = (sum(&|w, _| w), sum(&|w, x| w * x));
@@ -108,7 +116,10 @@ fn line(kpi: &str, parts: &[(i128, i128)], base: &[(i128, i128)], over: bool) ->
     let (numerator, denominator, n) = match kpi {
         "csat" => (wx, w * 10_000, positive(parts)),
         "responses" => (positive(parts) * one, one, positive(parts)),
-        "median" => median(parts).map_or((0, 0, positive(parts)), |x| (x * 1_000_000, one, positive(parts))),
+        "median" => told(quantile(parts, 5), positive(parts)),
+        "rough" => {
+            told(quantile(&parts.iter().map(|(w, x)| (*w, one_digit(*x))).collect::<Vec<_>>(), 9), positive(parts))
+        }
         "customers" => (distinct(parts) * one, one, positive(parts)),
         _ => (wx, base.iter().map(|(w, x)| w * x).sum(), positive(base)),
     };
@@ -127,12 +138,23 @@ fn line(kpi: &str, parts: &[(i128, i128)], base: &[(i128, i128)], over: bool) ->
     .join("|")
 }
 
-/// The least value with half of all weight up to it.
-fn median(parts: &[(i128, i128)]) -> Option<i128> {
+/// A value that was told, or nothing; how many events, in either case.
+fn told(value: Option<i128>, n: i128) -> (i128, i128, i128) {
+    value.map_or((0, 0, n), |x| (x * 1_000_000, 10_000_000_000, n))
+}
+
+/// The nearest number of one digit and zeros, the greater one of two.
+fn one_digit(value: i128) -> i128 {
+    let numbers = (0..20).flat_map(|zeros| (0..10).map(move |digit| digit * 10i128.pow(zeros)));
+    numbers.min_by_key(|number| ((number - value).abs(), -number)).unwrap()
+}
+
+/// The least value with so many tenths of all weight up to it.
+fn quantile(parts: &[(i128, i128)], tenths: i128) -> Option<i128> {
     let total: i128 = parts.iter().map(|(w, _)| w).sum();
     let up_to = |x: i128| parts.iter().filter(|part| part.1 <= x).map(|(w, _)| w).sum::<i128>();
     let weighty = parts.iter().filter(|(w, _)| *w > 0);
-    weighty.map(|(_, x)| *x).filter(|x| 2 * up_to(*x) >= total).min()
+    weighty.map(|(_, x)| *x).filter(|x| 10 * up_to(*x) >= tenths * total).min()
 }
 
 fn distinct(parts: &[(i128, i128)]) -> i128 {
@@ -149,7 +171,7 @@ fn status(empty: bool, over: bool, n: i128) -> &'static str {
     }
 }
 
-fn group(set: &str, event: &Event) -> String {
+pub fn group(set: &str, event: &Event) -> String {
     let channel = event.channel.unwrap_or("(none)");
     match set {
         "" => "|".into(),
@@ -158,9 +180,9 @@ fn group(set: &str, event: &Event) -> String {
     }
 }
 
-type Measure = fn(&Event) -> Option<(i128, i128)>;
+pub type Measure = fn(&Event) -> Option<(i128, i128)>;
 
-fn score(event: &Event) -> Option<(i128, i128)> {
+pub fn score(event: &Event) -> Option<(i128, i128)> {
     event.score.map(|x| (i128::from(event.weight), i128::from(x)))
 }
 
@@ -168,15 +190,15 @@ fn came(event: &Event) -> Option<(i128, i128)> {
     customer(event).map(|key| (i128::from(event.weight), i128::from(key)))
 }
 
-fn opening(event: &Event) -> Option<(i128, i128)> {
+pub fn opening(event: &Event) -> Option<(i128, i128)> {
     event.case.map(|_| (1_000_000, 10_000))
 }
 
-fn sold(event: &Event) -> Option<(i128, i128)> {
+pub fn sold(event: &Event) -> Option<(i128, i128)> {
     event.units.map(|x| (1_000_000, i128::from(x)))
 }
 
-pub const WINDOWS: [&str; 4] = ["5m", "1h", "day", "all"];
+pub const WINDOWS: [&str; 5] = ["5m", "1h", "day", "all", "3days"];
 pub const SETS: [&str; 3] = ["", "department", "department,channel"];
 
 /// Who counts for one KPI.
@@ -225,7 +247,7 @@ pub fn rows(events: &[Event], watermark: i64, groups_max: usize, of_case: Kept) 
 /// Every row of a scope.
 pub fn rows_of(events: &[Event], scope: &Scope<'_>) -> BTreeMap<String, String> {
     let counting = counting(events);
-    let complaints = of_cases(&counting, scope.of_case);
+    let complaints = of_cases(&counting, scope.of_case, &|_| true);
     let of = |counted, measure, base| Kpi { counted, counting: &counting, measure, base };
     let kpis = [
         of(&counting, score, None),
@@ -233,6 +255,7 @@ pub fn rows_of(events: &[Event], scope: &Scope<'_>) -> BTreeMap<String, String> 
         of(&counting, score, None),
         of(&counting, score, None),
         of(&counting, came, None),
+        of(&counting, score, None),
     ];
     let mut table = BTreeMap::new();
     for ((name, kpi), watermark) in KPIS.iter().zip(&kpis).zip(scope.watermarks) {

@@ -9,15 +9,16 @@ use proptest::sample::subsequence;
 
 use satisflow_kpi::{Frontier, Kept};
 
-use crate::oracle;
-use crate::stream::{Event, KPIS, MINUTE, Scorer, plan, plan_with};
+use crate::course::{Between, Course, LAST};
+use crate::stream::{Event, KPIS, MINUTE, Scorer, changed_plans, plan, plan_with};
+use crate::{joins, oracle};
 
 /// Around the night in which Berlin's clocks went back, 2026-10-25.
-const START: i64 = 1_792_879_200_000_000;
+pub const START: i64 = 1_792_879_200_000_000;
 
 fn event() -> impl Strategy<Value = Event> {
     (
-        (0u8..14, 0i32..3, 0i64..2880),
+        (0u8..14, 0i32..3, prop_oneof![6 => 0i64..2880, 1 => 2880i64..12_000]),
         prop_oneof![Just("a"), Just("b"), Just("c")],
         proptest::option::of(prop_oneof![Just("x"), Just("y")]),
         proptest::option::of(0i64..1_000_000),
@@ -54,7 +55,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     })
 }
 
-fn shuffled() -> impl Strategy<Value = (Vec<Event>, Vec<Event>, Vec<usize>, Vec<i64>)> {
+pub fn shuffled() -> impl Strategy<Value = (Vec<Event>, Vec<Event>, Vec<usize>, Vec<i64>)> {
     events().prop_flat_map(|events| {
         let n = events.len();
         let cuts = subsequence((0..=n).collect::<Vec<_>>(), 0..=n.min(5));
@@ -63,14 +64,14 @@ fn shuffled() -> impl Strategy<Value = (Vec<Event>, Vec<Event>, Vec<usize>, Vec<
     })
 }
 
-fn kept() -> impl Strategy<Value = Kept> {
+pub fn kept() -> impl Strategy<Value = Kept> {
     (1u32..4, any::<bool>()).prop_map(|(n, first)| {
         let n = NonZeroU32::new(n).unwrap();
         if first { Kept::First(n) } else { Kept::Last(n) }
     })
 }
 
-fn nonzero_difference(actual: &BTreeMap<String, String>, expected: &BTreeMap<String, String>) -> Vec<String> {
+pub fn nonzero_difference(actual: &BTreeMap<String, String>, expected: &BTreeMap<String, String>) -> Vec<String> {
     let keys: std::collections::BTreeSet<&String> = actual.keys().chain(expected.keys()).collect();
     keys.into_iter()
         .filter(|k| actual.get(*k) != expected.get(*k))
@@ -87,37 +88,15 @@ proptest! {
         groups_max in 1usize..6,
         of_case in kept(),
     ) {
-        let mut marks = marks;
-        marks.sort_unstable();
-        let mut scorer = Scorer::new(plan_with(groups_max, of_case));
-        let mut table = BTreeMap::new();
-        let mut from = 0;
-        for (index, cut) in cuts.iter().enumerate() {
-            scorer.take(&order[from..*cut]);
-            from = *cut;
-            if let Some(mark) = marks.get(index) {
-                scorer.publish(START + mark * MINUTE, &mut table);
-            }
-        }
-        scorer.take(&order[from..]);
-        let last = START + 5000 * MINUTE;
-        scorer.publish(last, &mut table);
-        let differences = nonzero_difference(&table, &oracle::rows(&set, last, groups_max, of_case));
+        let table = Course::new(order, cuts, &marks).run(Scorer::new(plan_with(groups_max, of_case)));
+        let differences = nonzero_difference(&table, &oracle::rows(&set, LAST, groups_max, of_case));
         prop_assert!(differences.is_empty(), "{differences:#?}");
     }
 
     /// Without a limit in the way, the newest final rows are the last ones published.
     #[test]
-    fn the_newest_final_rows_are_those_published_last((_set, order, _cuts, marks) in shuffled()) {
-        let mut scorer = Scorer::new(plan(1000));
-        let mut table = BTreeMap::new();
-        let (early, late) = order.split_at(order.len() / 2);
-        let mark = START + marks.first().copied().unwrap_or(2000) * MINUTE;
-        scorer.take(early);
-        scorer.publish(mark, &mut table);
-        scorer.take(late);
-        scorer.publish(mark, &mut table);
-        let [published, said] = scorer.finals(&table);
+    fn the_newest_final_rows_are_those_published_last((_set, order, cuts, marks) in shuffled()) {
+        let [published, said] = Course::new(order, cuts, &marks).finals(Scorer::new(plan(1000)));
         prop_assert_eq!(published, said);
     }
 
@@ -142,9 +121,8 @@ proptest! {
             second.engine.resume(kpi, Frontier::at(mark)).unwrap();
         }
         second.take(&order[half..]);
-        let last = START + 5000 * MINUTE;
-        second.publish(last, &mut table);
-        let differences = nonzero_difference(&table, &oracle::rows(&set, last, groups_max, of_case));
+        second.publish(LAST, &mut table);
+        let differences = nonzero_difference(&table, &oracle::rows(&set, LAST, groups_max, of_case));
         prop_assert!(differences.is_empty(), "{differences:#?}");
     }
 
@@ -156,20 +134,8 @@ proptest! {
         groups_max in 1usize..6,
         of_case in kept(),
     ) {
-        let mut scorer = Scorer::new(plan_with(groups_max, of_case));
-        let mut table = BTreeMap::new();
-        let mut from = 0;
-        for (index, cut) in cuts.iter().enumerate() {
-            scorer.take(&order[from..*cut]);
-            from = *cut;
-            let at = |i: usize| START + marks.get((index + i) % marks.len().max(1)).copied().unwrap_or(0) * MINUTE;
-            let frontier = |i| Frontier { complete: at(i + 1), ..Frontier::at(at(i)) };
-            scorer.publish_each(&std::array::from_fn::<_, { KPIS.len() }, _>(frontier), &mut table);
-        }
-        scorer.take(&order[from..]);
-        let last = START + 5000 * MINUTE;
-        scorer.publish(last, &mut table);
-        let differences = nonzero_difference(&table, &oracle::rows(&set, last, groups_max, of_case));
+        let table = Course::new(order, cuts, &marks).at_paces(Scorer::new(plan_with(groups_max, of_case)));
+        let differences = nonzero_difference(&table, &oracle::rows(&set, LAST, groups_max, of_case));
         prop_assert!(differences.is_empty(), "{differences:#?}");
     }
 
@@ -182,24 +148,10 @@ proptest! {
         restart in proptest::option::of(0usize..5),
         of_case in kept(),
     ) {
-        let mut marks = marks;
-        marks.sort_unstable();
-        let mut scorer = Scorer::forgetful(plan_with(1000, of_case), late_panes);
-        let mut table = BTreeMap::new();
-        let mut from = 0;
-        for (index, cut) in cuts.iter().enumerate() {
-            scorer.take(&order[from..*cut]);
-            from = *cut;
-            let Some(mark) = marks.get(index).map(|mark| START + mark * MINUTE) else { continue };
-            scorer.publish(mark, &mut table);
-            if restart == Some(index) {
-                scorer = scorer.restarted(&order[..from], mark);
-            }
-        }
-        scorer.take(&order[from..]);
-        let last = START + 5000 * MINUTE;
-        scorer.publish(last, &mut table);
-        let differences = nonzero_difference(&table, &oracle::rows(&set, last, 1000, of_case));
+        let scorer = Scorer::forgetful(plan_with(1000, of_case), late_panes);
+        let between = Between { restart, ..Between::default() };
+        let table = Course::new(order, cuts, &marks).interrupted(scorer, &between);
+        let differences = nonzero_difference(&table, &oracle::rows(&set, LAST, 1000, of_case));
         prop_assert!(differences.is_empty(), "{differences:#?}");
     }
 
@@ -213,34 +165,60 @@ proptest! {
         (save, crash) in (0usize..5, 0usize..5),
         of_case in kept(),
     ) {
+        let groups_max = if late_panes.is_some() { 1000 } else { limited };
+        let scorer = Scorer::keeping(plan_with(groups_max, of_case), late_panes);
+        let between = Between { save: Some(save), crash: Some(crash), ..Between::default() };
+        let table = Course::new(order, cuts, &marks).interrupted(scorer, &between);
+        let differences = nonzero_difference(&table, &oracle::rows(&set, LAST, groups_max, of_case));
+        prop_assert!(differences.is_empty(), "{differences:#?}");
+    }
+
+    /// A changed catalog goes on from the snapshot of the one before: what
+    /// stays has the rows that it would have had, and what is new has all of its own.
+    #[test]
+    fn a_changed_catalog_goes_on_from_a_snapshot(
+        (_set, order, cuts, marks) in shuffled(),
+        late_panes in proptest::option::of(0u32..4),
+        (save, change) in (0usize..3, 0usize..4),
+        of_case in kept(),
+        joined in proptest::option::of(proptest::option::of((0i64..90 * MINUTE, 0i64..90 * MINUTE))),
+    ) {
         let mut marks = marks;
         marks.sort_unstable();
-        let groups_max = if late_panes.is_some() { 1000 } else { limited };
-        let mut scorer = match late_panes {
-            Some(late_panes) => Scorer::forgetful(plan_with(groups_max, of_case), late_panes),
-            None => Scorer::new(plan_with(groups_max, of_case)),
-        };
-        let (mut table, mut saved, mut published) = (BTreeMap::new(), None, None);
+        let [before, after] = changed_plans(of_case).map(|plan| match joined {
+            Some(within) => joins::joined(plan, within),
+            None => plan,
+        });
+        let mut scorer = Scorer::keeping(before, late_panes);
+        let (mut table, mut saved, mut is_changed) = (BTreeMap::new(), None, false);
         let mut from = 0;
-        for (index, cut) in cuts.iter().enumerate() {
+        for (index, (cut, mark)) in cuts.iter().zip(&marks).enumerate() {
             scorer.take(&order[from..*cut]);
             from = *cut;
-            if let Some(mark) = marks.get(index).map(|mark| START + mark * MINUTE) {
-                scorer.publish(mark, &mut table);
-                published = Some((mark, from));
+            let mark = START + mark * MINUTE;
+            scorer.publish(mark, &mut table);
+            if index == save {
+                saved = Some(scorer.save());
             }
-            if index == save && marks.get(index).is_some() {
-                saved = Some((scorer.save(), from));
-            }
-            if let (Some((saved, taken)), Some((mark, to)), true) = (&saved, published, index == crash) {
-                scorer = scorer.recovered(saved, &order[*taken..to], mark);
-                scorer.take(&order[to..from]);
+            if let Some(saved) = saved.as_ref().filter(|_| index >= change && !is_changed) {
+                scorer = scorer.changed(after.clone(), saved, &order[..from], mark);
+                table.retain(|key, _| key.starts_with("rate|") || key.starts_with("median|"));
+                is_changed = true;
             }
         }
+        if !is_changed {
+            let mark = START + marks.last().copied().unwrap_or(0).max(2000) * MINUTE;
+            scorer.publish(mark, &mut table);
+            let saved = saved.unwrap_or_else(|| scorer.save());
+            scorer = scorer.changed(after.clone(), &saved, &order[..from], mark);
+            table.retain(|key, _| key.starts_with("rate|") || key.starts_with("median|"));
+        }
         scorer.take(&order[from..]);
-        let last = START + 5000 * MINUTE;
-        scorer.publish(last, &mut table);
-        let differences = nonzero_difference(&table, &oracle::rows(&set, last, groups_max, of_case));
+        scorer.publish(LAST, &mut table);
+        let (mut always, mut wanted) = (Scorer::new(after), BTreeMap::new());
+        always.take(&order);
+        always.publish(LAST, &mut wanted);
+        let differences = nonzero_difference(&table, &wanted);
         prop_assert!(differences.is_empty(), "{differences:#?}");
     }
 }

@@ -6,19 +6,7 @@ use satisflow_kpi::{Frontier, Reason, RowKey, SnapshotError};
 use crate::stream::{Event, KPIS, MINUTE, Scorer, plan};
 
 fn response(id: u8, minute: i64, score: i64) -> Event {
-    Event {
-        id,
-        partition: 0,
-        offset: i64::from(id),
-        time: minute * MINUTE,
-        department: "a",
-        channel: None,
-        score: Some(score * 10_000),
-        weight: 1_000_000,
-        units: None,
-        case: None,
-        voids: None,
-    }
+    Event::rating(id, minute * MINUTE, score * 10_000)
 }
 
 /// Steps of events and watermarks (minutes) and the 5-minute csat totals that each step publishes.

@@ -311,7 +311,7 @@ fn line(row: &KpiRow) -> String {
     let (numerator, denominator, n) = match KPIS[row.definition] {
         "csat" => (s.wx, s.w * 10_000, s.n),
         "responses" => (i128::from(s.n) * ONE, ONE, s.n),
-        "median" | "customers" => row.told.map_or((0, 0, s.n), |told| (told.value, ONE, s.n)),
+        "median" | "customers" | "rough" => row.told.map_or((0, 0, s.n), |told| (told.value, ONE, s.n)),
         _ => (s.wx, s.base, s.base_n),
     };
     let wide = i256::from_i128;

@@ -6,8 +6,10 @@ use arrow::array::{AsArray, BooleanArray, Decimal128Array, RecordBatch, StringAr
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use satisflow_kpi::{
     Arrival, Batch, CalendarUnit, Census, Definition, Engine, Frontier, Identities, Kept, KpiRow, MeasureInput, Metric,
-    Plan, Position, PublishedRange, Reason, Resolution, RowKey, RowsBuilder, Sign, Window, WindowSpan,
+    Plan, Position, PublishedRange, Reason, Resolution, RowKey, RowsBuilder, Sign, Validity, Window, WindowSpan,
 };
+
+use crate::joins;
 
 pub const MINUTE: i64 = 60_000_000;
 
@@ -26,17 +28,39 @@ pub struct Event {
     pub voids: Option<u8>,
 }
 
-/// Definitions of [`plan`].
-pub const KPIS: [&str; 5] = ["csat", "complaint_rate", "responses", "median", "customers"];
+impl Event {
+    /// A score of 4 decimals in department `a`, of weight 1, and nothing else.
+    pub fn rating(id: u8, time: i64, score: i64) -> Event {
+        Event {
+            id,
+            partition: 0,
+            offset: i64::from(id),
+            time,
+            department: "a",
+            channel: None,
+            score: Some(score),
+            weight: 1_000_000,
+            units: None,
+            case: None,
+            voids: None,
+        }
+    }
+}
 
-/// csat (mean), complaints per unit (ratio, first per case), count, median, distinct count.
+/// Definitions of [`plan`].
+pub const KPIS: [&str; 6] = ["csat", "complaint_rate", "responses", "median", "customers", "rough"];
+
+/// csat (mean), complaints per unit (ratio, first per case), count, median, distinct count, ninth tenth to one digit.
 pub fn plan(groups_max: usize) -> Plan {
     plan_with(groups_max, Kept::FIRST)
 }
 
 /// The same, with these of each case.
 pub fn plan_with(groups_max: usize, of_case: Kept) -> Plan {
-    let zone = jiff::tz::TimeZone::get("Europe/Berlin").unwrap();
+    let days = |name: &str, last| {
+        let zone = jiff::tz::TimeZone::get("Europe/Berlin").unwrap();
+        Window { name: name.into(), span: WindowSpan::Calendar { unit: CalendarUnit::Day, zone, last } }
+    };
     let rolling = |name: &str, length, step| Window {
         name: name.into(),
         span: WindowSpan::Rolling { length: length * MINUTE, step: step * MINUTE },
@@ -45,11 +69,13 @@ pub fn plan_with(groups_max: usize, of_case: Kept) -> Plan {
         name: name.into(),
         fingerprint: name.into(),
         metric,
-        windows: vec![0, 1, 2, 3],
+        compared: None,
+        windows: vec![0, 1, 2, 3, 4],
         grouping_sets: vec![0, 1, 2],
         groups_max,
         topics: None,
         n_min: 2,
+        validity: Validity::default(),
     };
     Plan {
         dimensions: vec!["department".into(), "channel".into()],
@@ -57,19 +83,61 @@ pub fn plan_with(groups_max: usize, of_case: Kept) -> Plan {
         windows: vec![
             rolling("5m", 5, 1),
             rolling("1h", 60, 20),
-            Window { name: "day".into(), span: WindowSpan::Calendar { unit: CalendarUnit::Day, zone } },
+            days("day", 1),
             Window { name: "all".into(), span: WindowSpan::All },
+            days("3days", 3),
         ],
-        measures: 4,
+        measures: 8,
         kept: BTreeMap::from([(1, of_case)]),
+        joins: BTreeMap::new(),
+        joined_rows: BTreeMap::new(),
+        weightings: BTreeMap::new(),
         definitions: vec![
             definition("csat", Metric::Mean(0)),
             definition("complaint_rate", Metric::Ratio { numerator: 1, denominator: 2, per: 1 }),
             definition("responses", Metric::Count(0)),
-            definition("median", Metric::Quantile { measure: 0, millionths: 500_000 }),
+            definition("median", Metric::Quantile { measure: 0, millionths: 500_000, digits: None }),
             definition("customers", Metric::Distinct(3)),
+            definition("rough", Metric::Quantile { measure: 0, millionths: 900_000, digits: Some(1) }),
         ],
     }
+}
+
+/// A catalog and the one that it is changed into: two KPIs stay, two go, and
+/// three are new. A dimension is new, and each measure of one that stays is read by a new one too.
+pub fn changed_plans(of_case: Kept) -> [Plan; 2] {
+    let plan = plan_with(1000, of_case);
+    let definition = |name: &str, metric, grouping_sets| Definition {
+        name: name.into(),
+        fingerprint: name.into(),
+        metric,
+        grouping_sets,
+        ..plan.definitions[0].clone()
+    };
+    let rate = definition("rate", Metric::Ratio { numerator: 1, denominator: 2, per: 1 }, vec![0, 1]);
+    let median = definition("median", Metric::Quantile { measure: 0, millionths: 500_000, digits: None }, vec![1]);
+    let before = Plan {
+        dimensions: vec!["department".into()],
+        grouping_sets: vec![vec![], vec![0]],
+        definitions: vec![
+            definition("mean", Metric::Mean(0), vec![0, 1]),
+            rate.clone(),
+            definition("customers", Metric::Distinct(3), vec![0]),
+            median.clone(),
+        ],
+        ..plan.clone()
+    };
+    let after = Plan {
+        definitions: vec![
+            definition("csat", Metric::Mean(0), vec![0, 1, 2]),
+            median,
+            definition("cases", Metric::Count(1), vec![0, 1, 2]),
+            rate,
+            definition("shipped", Metric::Sum(2), vec![2]),
+        ],
+        ..plan
+    };
+    [before, after]
 }
 
 pub fn batch(events: &[Event]) -> Batch {
@@ -82,7 +150,13 @@ pub fn batch(events: &[Event]) -> Batch {
         weight,
         key,
         distinct: None,
+        cell: None,
     };
+    let scored = |cell: Option<fn(&Event) -> Option<u32>>, key| MeasureInput {
+        cell: cell.map(|cell| events.iter().map(cell).collect()),
+        ..measure(numbers(&|e| e.score), numbers(&|e| Some(e.weight)), key)
+    };
+    let cases = || Some(texts(&|e| e.case.map(|c| c.to_string())));
     let customers = events.iter().map(|e| customer(e).map(u128::from)).collect();
     let one = |_: &Event| Some(1_000_000);
     Batch {
@@ -92,14 +166,29 @@ pub fn batch(events: &[Event]) -> Batch {
         dimensions: vec![texts(&|e| Some(e.department.into())), texts(&|e| e.channel.map(Into::into))],
         measures: vec![
             measure(numbers(&|e| e.score), numbers(&|e| Some(e.weight)), None),
-            measure(numbers(&|_| Some(10_000)), numbers(&one), Some(texts(&|e| e.case.map(|c| c.to_string())))),
+            measure(numbers(&|_| Some(10_000)), numbers(&one), cases()),
             measure(numbers(&|e| e.units), numbers(&one), None),
             MeasureInput {
                 distinct: Some(customers),
                 ..measure(numbers(&|e| customer(e).map(i64::from)), numbers(&|e| Some(e.weight)), None)
             },
+            scored(Some(channel_cell), None),
+            scored(Some(joint_cell), cases()),
+            scored(None, None),
+            scored(Some(channel_cell), None),
         ],
     }
+}
+
+/// The channel as a part of a population of two; other channels are outside.
+pub fn channel_cell(event: &Event) -> Option<u32> {
+    event.channel.map(|channel| u32::from(channel == "y"))
+}
+
+/// Channel and department as two margins; one department is outside.
+pub fn joint_cell(event: &Event) -> Option<u32> {
+    let department = ["a", "b"].iter().position(|name| *name == event.department)?;
+    channel_cell(event).map(|channel| 2 * channel + department as u32)
 }
 
 /// Few, so that many events share one; some have none.
@@ -215,7 +304,12 @@ impl Scorer {
 
     /// One that keeps few panes.
     pub fn forgetful(plan: Plan, late_panes: u32) -> Scorer {
-        Scorer { late_panes: Some(late_panes), ..Scorer::new(plan) }
+        Scorer::keeping(plan, Some(late_panes))
+    }
+
+    /// One that keeps so many panes, or all.
+    pub fn keeping(plan: Plan, late_panes: Option<u32>) -> Scorer {
+        Scorer { late_panes, ..Scorer::new(plan) }
     }
 
     /// Another one that was stopped after `published` and goes on from its rows.
@@ -230,7 +324,7 @@ impl Scorer {
         next.lake = self.lake;
         let (resolver, signs) = Resolver::anew(events);
         next.resolver = resolver;
-        next.engine.apply(&batch(events), &signs).unwrap();
+        joins::apply(&mut next.engine, events, &signs);
         for fingerprint in &fingerprints {
             next.engine.resume(fingerprint, Frontier::at(published)).unwrap();
         }
@@ -268,6 +362,36 @@ impl Scorer {
         next
     }
 
+    /// Another one of a changed catalog, from an earlier snapshot: `all` had
+    /// come, and rows up to `published`, when this one stopped.
+    pub fn changed(mut self, plan: Plan, saved: &Saved, all: &[Event], published: i64) -> Scorer {
+        let fingerprint = |d: &Definition| d.fingerprint.clone();
+        let known: Vec<_> = self.engine.plan().definitions.iter().map(fingerprint).collect();
+        let begins = |d: &Definition| if known.contains(&d.fingerprint) { published } else { i64::MIN };
+        let begins: Vec<i64> = plan.definitions.iter().map(begins).collect();
+        let mut frames = saved.frames.iter().cloned();
+        let engine = Engine::from_frames(plan, || Ok(frames.next().unwrap())).unwrap();
+        assert_eq!(engine.new_definitions().len(), 3);
+        self.resolver.identities = Identities::from_frame(&saved.identities, HELD_MAX).unwrap();
+        self.resolver.resolved.truncate(saved.resolved);
+        let mut next = Scorer { engine, ..self };
+        next.take(&all[saved.resolved..]);
+        next.engine.forget_expired_changes();
+        next.engine.begin_at(&begins, next.late_panes.unwrap_or(0), 0).unwrap();
+        next.engine.begin_history();
+        let (resolver, signs) = Resolver::anew(all);
+        next.resolver = resolver;
+        joins::apply(&mut next.engine, all, &signs);
+        next.engine.end_history();
+        for fingerprint in &known {
+            next.engine.resume(fingerprint, Frontier::at(published)).unwrap();
+        }
+        for row in &next.kpis[saved.rows..] {
+            restore(&mut next.engine, row);
+        }
+        next
+    }
+
     /// The rows that became final or changed, and what of them is to be restated from the lake.
     fn rows(&mut self, frontiers: &[Frontier]) -> Vec<KpiRow> {
         let ranges = self.engine.expired_ranges();
@@ -292,18 +416,18 @@ impl Scorer {
     pub fn take(&mut self, events: &[Event]) {
         self.lake.extend(events.iter().map(|e| (position(e), e.clone())));
         let resolution = self.resolver.resolve(events);
-        self.engine.apply(&batch(events), &resolution.signs).unwrap();
+        joins::apply(&mut self.engine, events, &resolution.signs);
         let recalled: Vec<Event> = resolution.recall.iter().map(|p| self.lake[p].clone()).collect();
-        self.engine.apply(&batch(&recalled), &vec![Sign::Recall; recalled.len()]).unwrap();
+        joins::apply(&mut self.engine, &recalled, &vec![Sign::Recall; recalled.len()]);
     }
 
     pub fn advance(&mut self, watermark: i64) -> Vec<KpiRow> {
-        self.rows(&[Frontier::at(watermark); KPIS.len()])
+        self.rows(&vec![Frontier::at(watermark); self.engine.plan().definitions.len()])
     }
 
     /// Published rows as the text of their key and figures; the last revision of each stays.
     pub fn publish(&mut self, watermark: i64, table: &mut BTreeMap<String, String>) {
-        self.publish_each(&[Frontier::at(watermark); KPIS.len()], table);
+        self.publish_each(&vec![Frontier::at(watermark); self.engine.plan().definitions.len()], table);
     }
 
     pub fn publish_each(&mut self, frontiers: &[Frontier], table: &mut BTreeMap<String, String>) {
@@ -331,7 +455,8 @@ impl Scorer {
         builder.append(&self.engine, row, 0);
         let batch = builder.finish().unwrap();
         let text = |name: &str| {
-            let column = batch.column_by_name(name).unwrap();
+            // A plan without a dimension has no column of it.
+            let Some(column) = batch.column_by_name(name) else { return String::new() };
             arrow::util::display::array_value_to_string(column, 0).unwrap()
         };
         let list = |names: &[&str]| names.iter().map(|n| text(n)).collect::<Vec<_>>().join("|");

@@ -11,26 +11,14 @@ fn micros(text: &str) -> i64 {
 }
 
 fn event(id: u8, time: i64) -> Event {
-    Event {
-        id,
-        partition: 0,
-        offset: i64::from(id),
-        time,
-        department: "a",
-        channel: None,
-        score: Some(40_000),
-        weight: 1_000_000,
-        units: None,
-        case: None,
-        voids: None,
-    }
+    Event::rating(id, time, 40_000)
 }
 
 /// Rows of `csat` over everything, one window: hours that it has, bounds, events in it.
 fn check(unit: CalendarUnit, zone: &str, times: &[&str], expected: Expect) {
     let mut plan = plan(1000);
     let zone = TimeZone::get(zone).unwrap();
-    plan.windows = vec![Window { name: "period".into(), span: WindowSpan::Calendar { unit, zone } }];
+    plan.windows = vec![Window { name: "period".into(), span: WindowSpan::Calendar { unit, zone, last: 1 } }];
     plan.definitions.truncate(1);
     plan.definitions[0].windows = vec![0];
     plan.definitions[0].grouping_sets = vec![0];

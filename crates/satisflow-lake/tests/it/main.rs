@@ -22,6 +22,7 @@ fn options() -> LakeOptions {
     LakeOptions {
         records_schema: satisflow_model::records_schema(),
         kpis_schema: satisflow_kpi::kpis_schema(&["department".into()]),
+        alerts_schema: satisflow_alerts::alerts_schema(&["department".into()]),
         read_only: false,
         store: None,
         store_options: StoreOptions::default(),

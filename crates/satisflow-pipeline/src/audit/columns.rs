@@ -1,4 +1,4 @@
-//! The sums that windows are made of.
+//! The sums that windows are made of, and names as SQL writes them.
 
 /// Sums: name, type of what an event adds, and whether it is of a ratio's denominator.
 pub(super) const COLUMNS: [(&str, &str, bool); 8] = [
@@ -11,3 +11,13 @@ pub(super) const COLUMNS: [(&str, &str, bool); 8] = [
     ("wwxx", "DECIMAL(76,20)", false),
     ("base", "DECIMAL(60,10)", true),
 ];
+
+/// A name of a column.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// What an event that only leaves a trace adds.
+pub(super) fn nothing() -> String {
+    COLUMNS.map(|(name, kind, _)| format!("CAST(0 AS {kind}) AS {name}")).join(", ")
+}

@@ -8,15 +8,19 @@ use satisflow_kpi::{Metric, WindowSpan};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Counted {
     Keys,
-    /// Share of all weight, in millionths.
-    Values(u32),
+    Values {
+        /// Share of all weight.
+        millionths: u32,
+        /// Significant digits that values are ranked by.
+        digits: Option<u32>,
+    },
 }
 
 impl Counted {
     pub(super) fn of(metric: Metric) -> Option<Counted> {
         match metric {
             Metric::Distinct(_) => Some(Counted::Keys),
-            Metric::Quantile { millionths, .. } => Some(Counted::Values(millionths)),
+            Metric::Quantile { millionths, digits, .. } => Some(Counted::Values { millionths, digits }),
             _ => None,
         }
     }
@@ -25,7 +29,10 @@ impl Counted {
     pub(super) fn key(self, measure: &Measure) -> String {
         match self {
             Counted::Keys => format!(", CAST({} AS VARCHAR) AS counted", measure.distinct.as_deref().unwrap_or("NULL")),
-            Counted::Values(_) => format!(", CAST(({}) AS DECIMAL(18,4)) AS counted", measure.value),
+            Counted::Values { digits, .. } => {
+                let value = format!("CAST(({}) AS DECIMAL(18,4))", measure.value);
+                format!(", {} AS counted", digits.map_or(value.clone(), |digits| to_digits(&value, digits)))
+            }
         }
     }
 
@@ -33,7 +40,15 @@ impl Counted {
     pub(super) fn entry(self) -> &'static str {
         match self {
             Counted::Keys => ", CASE WHEN c AND w > 0 THEN counted END AS item, 1 AS held",
-            Counted::Values(_) => ", CASE WHEN c AND w > 0 THEN counted END AS item, w AS held",
+            Counted::Values { .. } => ", CASE WHEN c AND w > 0 THEN counted END AS item, w AS held",
+        }
+    }
+
+    /// An entry of nothing.
+    pub(super) fn no_entry(self) -> &'static str {
+        match self {
+            Counted::Keys => ", NULL AS item, CAST(0 AS BIGINT) AS held",
+            Counted::Values { .. } => ", NULL AS item, CAST(0 AS DECIMAL(18,6)) AS held",
         }
     }
 
@@ -44,7 +59,7 @@ impl Counted {
         let of_sums: String = names.iter().map(|name| format!("s.{name}, ")).collect();
         let told = match self {
             Counted::Keys => keys(span, names, &listed, &of_sums, &same),
-            Counted::Values(millionths) => values(&listed, &of_sums, &same, millionths),
+            Counted::Values { millionths, .. } => values(&listed, &of_sums, &same, millionths),
         };
         format!(
             "\
@@ -60,6 +75,18 @@ items AS (
             holding = holding(span, &listed),
         )
     }
+}
+
+/// A value of 4 decimals to so many significant digits, half away from zero.
+fn to_digits(value: &str, digits: u32) -> String {
+    let whole = format!("CAST(abs({value}) * 10000 AS BIGINT)");
+    let unit = format!(
+        "CAST(rpad('1', greatest(CAST(length(CAST({whole} AS VARCHAR)) AS BIGINT) - {digits}, 0) + 1, '0') AS BIGINT)"
+    );
+    format!(
+        "CAST(CAST(({whole} + {unit} / 2) / {unit} * {unit} * CASE WHEN {value} < 0 THEN -1 ELSE 1 END \
+         AS DECIMAL(22,0)) * CAST('0.0001' AS DECIMAL(5,4)) AS DECIMAL(24,4))"
+    )
 }
 
 /// From one end to the next at which anything of an item entered or left: how much is held of it.

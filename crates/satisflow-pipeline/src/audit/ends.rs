@@ -17,12 +17,12 @@ pub(super) fn step(span: &WindowSpan) -> i64 {
 
 /// µs before an end within which an event lies that has entered or left since
 /// the end before; `None`: any time.
-pub(super) fn reach(span: &WindowSpan) -> Option<i64> {
+pub(super) fn reach(span: &WindowSpan, ago: u32) -> Option<i64> {
     match span {
         WindowSpan::Rolling { length, step } => Some(length + step),
         WindowSpan::All => None,
         // Local days may have 25 hours.
-        WindowSpan::Calendar { unit, .. } => Some((days_max(*unit) + 1) * DAY_MICROS),
+        WindowSpan::Calendar { unit, last, .. } => Some((days_max(*unit) * i64::from(*last + ago) + 1) * DAY_MICROS),
     }
 }
 
@@ -37,18 +37,39 @@ fn days_max(unit: CalendarUnit) -> i64 {
     }
 }
 
-/// What enters and, for a rolling window, leaves at each end.
-pub(super) fn changes(span: &WindowSpan, listed: &str, counted: bool) -> String {
+/// What enters and, for a rolling window, leaves at each end; of a calendar window so many periods later.
+pub(super) fn changes(span: &WindowSpan, listed: &str, counted: bool, ago: u32) -> String {
     let (item, item_gone) = if counted { (", item, held", ", item, -held AS held") } else { ("", "") };
     let columns = COLUMNS.map(|(name, ..)| name).join(", ") + item;
-    let enter = format!("  SELECT {listed}{} AS window_end, {columns} FROM measured", enter_end(span, "event_time"));
+    let at = |end: &str| format!("  SELECT {listed}{end} AS window_end, {columns} FROM measured");
+    let enter = at(&enter_end(span, "event_time"));
     match span {
         WindowSpan::Rolling { length, .. } => {
             let negated = COLUMNS.map(|(c, ..)| format!("-{c} AS {c}")).join(", ") + item_gone;
             let leave = format!("{} + {length}", enter_end(span, "event_time"));
             format!("{enter}\n  UNION ALL\n  SELECT {listed}{leave} AS window_end, {negated} FROM measured")
         }
-        _ => enter,
+        // An event stands in each of the windows that hold it.
+        WindowSpan::Calendar { .. } => {
+            let each: Vec<String> = later_ends(span, "event_time", ago).iter().map(|end| at(end)).collect();
+            each.join("\n  UNION ALL\n")
+        }
+        WindowSpan::All => enter,
+    }
+}
+
+/// µs of the ends of all windows that hold a time; of others than calendar windows the first.
+pub(super) fn held_ends(span: &WindowSpan, time: &str) -> Vec<String> {
+    later_ends(span, time, 0)
+}
+
+/// The same, of calendar windows so many periods later.
+fn later_ends(span: &WindowSpan, time: &str, ago: u32) -> Vec<String> {
+    match span {
+        WindowSpan::Calendar { unit, zone, last } => {
+            (ago..ago + *last).map(|later| calendar_end(*unit, zone.iana_name(), time, later)).collect()
+        }
+        _ => vec![enter_end(span, time)],
     }
 }
 
@@ -57,14 +78,29 @@ pub(super) fn enter_end(span: &WindowSpan, time: &str) -> String {
     match span {
         WindowSpan::Rolling { step, .. } => stepped(time, *step),
         WindowSpan::All => stepped(time, DAY_MICROS),
-        WindowSpan::Calendar { unit, zone } => {
-            let zone = zone.iana_name().unwrap_or("UTC");
-            let local = format!("to_local_time(({time}) AT TIME ZONE '{zone}')");
-            format!(
-                "CAST(arrow_cast(arrow_cast({}, 'Timestamp(Microsecond, None)'), 'Timestamp(Microsecond, Some(\"{zone}\"))') AS BIGINT)",
-                period_end(*unit, &local)
-            )
-        }
+        WindowSpan::Calendar { unit, zone, .. } => calendar_end(*unit, zone.iana_name(), time, 0),
+    }
+}
+
+/// The end of the period of a time, or of one some periods later.
+fn calendar_end(unit: CalendarUnit, zone: Option<&str>, time: &str, later: u32) -> String {
+    let zone = zone.unwrap_or("UTC");
+    let local = format!("to_local_time(({time}) AT TIME ZONE '{zone}')");
+    let later = if later > 0 { format!(" + INTERVAL '{}'", periods(unit, later)) } else { String::new() };
+    format!(
+        "CAST(arrow_cast(arrow_cast({}{later}, 'Timestamp(Microsecond, None)'), 'Timestamp(Microsecond, Some(\"{zone}\"))') AS BIGINT)",
+        period_end(unit, &local)
+    )
+}
+
+fn periods(unit: CalendarUnit, number: u32) -> String {
+    match unit {
+        CalendarUnit::Day => format!("{number} days"),
+        CalendarUnit::Week => format!("{} days", 7 * number),
+        CalendarUnit::Month => format!("{number} months"),
+        CalendarUnit::Quarter => format!("{} months", 3 * number),
+        CalendarUnit::HalfYear => format!("{} months", 6 * number),
+        CalendarUnit::Year => format!("{number} years"),
     }
 }
 
@@ -81,8 +117,8 @@ fn period_end(unit: CalendarUnit, local: &str) -> String {
         CalendarUnit::Quarter => plain("quarter", "3 months"),
         CalendarUnit::Year => plain("year", "1 year"),
         CalendarUnit::HalfYear => format!(
-            "CASE WHEN date_part('month', {local}) <= 6 THEN date_trunc('year', {local}) + INTERVAL '6 months' \
-             ELSE date_trunc('year', {local}) + INTERVAL '12 months' END"
+            "(CASE WHEN date_part('month', {local}) <= 6 THEN date_trunc('year', {local}) + INTERVAL '6 months' \
+             ELSE date_trunc('year', {local}) + INTERVAL '12 months' END)"
         ),
     }
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use datafusion::error::DataFusionError;
 use prometheus::{IntCounter, IntGauge, Registry};
 use satisflow_config::AuditSettings;
+use satisflow_kpi::Definition;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -172,6 +173,14 @@ impl SelfAudit {
     }
 }
 
+impl Audit {
+    /// A reach with that of joins before an event; `None`: they reach back to any time.
+    fn joined_before(&self, definition: &Definition, reach: i64) -> Option<i64> {
+        let mut joins = definition.measures().flat_map(|measure| &self.catalog.measures[measure].joins);
+        joins.try_fold(0, |most, join| Some(most.max(join.within?.0))).map(|before| reach.saturating_add(before))
+    }
+}
+
 /// What a round goes through: the last `windows_max` ends of each series,
 /// windows of one name together, so that their events are read once.
 fn turns(audit: &Audit, windows_max: u32) -> Vec<Turn<'_>> {
@@ -179,7 +188,9 @@ fn turns(audit: &Audit, windows_max: u32) -> Vec<Turn<'_>> {
     for series in audit.series() {
         let published = audit.frontiers.get(&series.definition.fingerprint);
         let last = published.map_or(i64::MIN, |p| p.watermark.max(p.closed.unwrap_or(i64::MIN)));
-        let Some(reach) = reach(&series.window.span).filter(|reach| *reach < RANGE_MICROS_MAX) else { continue };
+        let ago = series.definition.read().map(|read| read.ago).max().unwrap_or_default();
+        let reach = reach(&series.window.span, ago).and_then(|reach| audit.joined_before(series.definition, reach));
+        let Some(reach) = reach.filter(|reach| *reach < RANGE_MICROS_MAX) else { continue };
         if last == i64::MIN {
             continue;
         }

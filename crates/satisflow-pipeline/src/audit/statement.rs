@@ -3,10 +3,20 @@
 use satisflow_catalog::Measure;
 use satisflow_kpi::{Definition, Kept, Metric, WindowSpan};
 
-use super::columns::COLUMNS;
+use super::columns::{COLUMNS, nothing, quoted};
 use super::counted::Counted;
 use super::ends::{changes, enter_end};
-use super::{Audit, Ends, Published, Series};
+use super::weighted::Weighted;
+use super::{Audit, Ends, Published, Series, joined};
+
+const UNION: &str = "\n  UNION ALL\n";
+
+/// What an event that is measured has beside its sums: an expression of the event, and of what is counted.
+#[derive(Default)]
+struct Beside {
+    key: String,
+    entry: &'static str,
+}
 
 impl Audit {
     pub(super) fn dimension(&self, index: usize) -> String {
@@ -18,36 +28,63 @@ impl Audit {
     /// expected or published row, `what` empty where they agree. Ends with more
     /// groups than the limit are looked for where there `may_exceed` be any.
     pub(super) fn compare(&self, series: Series<'_>, ends: &Ends, may_exceed: bool) -> String {
+        match &series.definition.compared {
+            Some(comparison) => self.compare_groups(series, comparison, ends),
+            None => self.compare_each(series, ends, may_exceed),
+        }
+    }
+
+    fn compare_each(&self, series: Series<'_>, ends: &Ends, may_exceed: bool) -> String {
         let Series { definition, window, set } = series;
-        let names: Vec<String> = set.iter().map(|d| quoted(&self.catalog.dimensions[*d].name)).collect();
-        let listed: String = names.iter().map(|name| format!("{name}, ")).collect();
-        let same: String = names.iter().map(|name| format!(" AND e.{name} = p.{name}")).collect();
-        let group: Vec<String> = names.iter().map(|name| format!("coalesce(e.{name}, p.{name})")).collect();
-        let group = if group.is_empty() { "'total'".to_owned() } else { group.join(" || ' / ' || ") };
+        let names = self.names(set);
+        let listed = listed(&names);
         let [n, numerator, denominator] = fraction(definition.metric);
         let counted = Counted::of(definition.metric);
-        format!(
+        let weighted = Weighted::of(&self.catalog, definition, window);
+        let plain = counted.is_none() && weighted.is_none();
+        let is_limited = may_exceed && !names.is_empty();
+        let expected = format!(
             "\
-WITH measured AS (
+{with} measured AS (
 {measured}
 ), changes AS (
-{changes}
-), totals AS (
-  SELECT {listed}window_end,
-{sums}
-  FROM changes GROUP BY {listed}window_end
-), {sums_name} AS (
-  SELECT {listed}window_end,
-{running}
-  FROM totals
-), {told}expected AS (
+{changes}{aged}
+), {sums}, {told}expected AS (
   SELECT {listed}window_end, {n} AS n, {numerator} AS numerator, {denominator} AS denominator,
-         w, wx, ww, wwx, wwxx
+         w, wx, ww, wwx, wwxx{told_value}
   FROM {limited}
   WHERE window_end <= {frontier}{within}{range}
-), current AS (
+)",
+            with = weighted.as_ref().map_or("WITH", Weighted::with),
+            measured = self.measured_of(definition, set, weighted.as_ref()),
+            aged = weighted.as_ref().map(|weighted| weighted.aged(&listed)).unwrap_or_default(),
+            told_value = if weighted.is_some() { ", told" } else { "" },
+            changes = changes(&window.span, &listed, counted.is_some(), 0),
+            told = counted
+                .map(|counted| counted.running(&window.span, &names))
+                .or_else(|| weighted.as_ref().map(|weighted| weighted.running(&names)))
+                .unwrap_or_default(),
+            sums = running_sums(&window.span, &names, if plain { "running" } else { "sums" }),
+            limited = if is_limited { limited(&window.span, &names) } else { "running".to_owned() },
+            within = if is_limited { format!(" AND groups <= {}", definition.groups_max) } else { String::new() },
+            range = ends.condition(),
+            frontier = self.frontier(definition, &window.span),
+        );
+        let value = weighted.as_ref().map_or_else(|| value_faults(definition.metric), Weighted::faults);
+        self.beside_published(series, ends, &expected, &value)
+    }
+
+    /// The table `expected`, the last of a `WITH`, beside what is published; `value` says where the values differ.
+    pub(super) fn beside_published(&self, series: Series<'_>, ends: &Ends, expected: &str, value: &str) -> String {
+        let Series { definition, window, set } = series;
+        let names = self.names(set);
+        let same: String = names.iter().map(|name| format!(" AND e.{name} = p.{name}")).collect();
+        let group: Vec<String> = names.iter().map(|name| format!("coalesce(e.{name}, p.{name})")).collect();
+        format!(
+            "\
+{expected}, current AS (
   SELECT * FROM (
-    SELECT {listed}CAST(window_end AS BIGINT) AS window_end, n, value, numerator, denominator, reason,
+    SELECT {listed}CAST(window_end AS BIGINT) AS window_end, n, value, numerator, denominator, reason, status,
            sum_w, sum_wx, sum_w2, sum_w2x, sum_w2x2,
            row_number() OVER (PARTITION BY {listed}window_end ORDER BY revision DESC) AS newest
     FROM published
@@ -66,33 +103,14 @@ SELECT {group} AS group_text,
             WHEN e.ww <> CAST(p.sum_w2 AS DECIMAL(76,12)) THEN 'sum_w2'
             WHEN e.wwx <> CAST(p.sum_w2x AS DECIMAL(76,16)) THEN 'sum_w2x'
             WHEN e.wwxx <> CAST(p.sum_w2x2 AS DECIMAL(76,20)) THEN 'sum_w2x2'
-            WHEN (e.denominator = 0) <> (p.value IS NULL) THEN 'value'
-            WHEN e.denominator <> 0 AND
-                 abs(CAST(p.value AS DECIMAL(50,12)) * CAST(e.denominator AS DECIMAL(50,10))
-                     - {numerator_times_per})
-                 > abs(CAST(e.denominator AS DECIMAL(50,10)) * CAST('0.0000000000005' AS DECIMAL(20,13))) THEN 'value'
-            WHEN e.denominator <> 0 AND
-                 abs(CAST(p.value AS DECIMAL(50,12)) * CAST(e.denominator AS DECIMAL(50,10))
-                     - {numerator_times_per})
-                 = abs(CAST(e.denominator AS DECIMAL(50,10)) * CAST('0.0000000000005' AS DECIMAL(20,13)))
-                 AND right(CAST(p.value AS VARCHAR), 1) IN ('1', '3', '5', '7', '9')
-            THEN 'value: half is rounded to even'
+            {value}
             ELSE '' END AS what,
        coalesce(CAST(e.n AS VARCHAR) || ' ' || CAST(e.w AS VARCHAR) || ' ' || CAST(e.numerator AS VARCHAR) || ' ' || CAST(e.denominator AS VARCHAR), '') AS expected,
        coalesce(CAST(p.n AS VARCHAR) || ' ' || CAST(p.sum_w AS VARCHAR) || ' ' || CAST(p.numerator AS VARCHAR) || ' ' || CAST(p.denominator AS VARCHAR), '') AS published
 FROM expected e FULL OUTER JOIN current p ON e.window_end = p.window_end{same}",
-            numerator_times_per = times_per(definition.metric),
-            measured = self.measured(definition.metric, set),
-            changes = changes(&window.span, &listed, counted.is_some()),
-            sums_name = if counted.is_some() { "sums" } else { "running" },
-            told = counted.map(|counted| counted.running(&window.span, &names)).unwrap_or_default(),
-            sums = lines(|c| format!("         sum({c}) AS {c}")),
-            running = lines(|c| format!("         {}", running(&window.span, &names, c))),
-            limited = if names.is_empty() || !may_exceed { "running".to_owned() } else { limited(&window.span, &names) },
-            within =
-                if names.is_empty() || !may_exceed { String::new() } else { format!(" AND groups <= {}", definition.groups_max) },
+            listed = listed(&names),
+            group = if group.is_empty() { "'total'".to_owned() } else { group.join(" || ' / ' || ") },
             range = ends.condition(),
-            frontier = self.frontier(definition, &window.span),
             kpi = definition.name.replace('\'', "''"),
             fingerprint = definition.fingerprint,
             window = window.name.replace('\'', "''"),
@@ -100,18 +118,45 @@ FROM expected e FULL OUTER JOIN current p ON e.window_end = p.window_end{same}",
         )
     }
 
-    fn measured(&self, metric: Metric, set: &[usize]) -> String {
-        let numerator = self.measure(&self.catalog.measures[metric.measure()], set, false, Counted::of(metric));
-        match metric.base_measure() {
-            None => numerator,
-            Some(base) => {
-                format!("{numerator}\n  UNION ALL\n{}", self.measure(&self.catalog.measures[base], set, true, None))
-            }
-        }
+    /// Dimensions as SQL writes them.
+    pub(super) fn names(&self, set: &[usize]) -> Vec<String> {
+        set.iter().map(|d| quoted(&self.catalog.dimensions[*d].name)).collect()
+    }
+
+    /// The events of a metric by itself.
+    pub(super) fn measured(&self, metric: Metric, set: &[usize]) -> String {
+        let measure = &self.catalog.measures[metric.measure()];
+        let counted = Counted::of(metric).map(|counted| Beside { key: counted.key(measure), entry: counted.entry() });
+        self.measured_beside(metric, set, &counted.unwrap_or_default())
+    }
+
+    fn measured_beside(&self, metric: Metric, set: &[usize], beside: &Beside) -> String {
+        let numerator = self.measure(&self.catalog.measures[metric.measure()], set, false, beside);
+        let base = metric.base_measure();
+        let base = base.map(|base| self.measure(&self.catalog.measures[base], set, true, &Beside::default()));
+        std::iter::once(numerator).chain(base).collect::<Vec<_>>().join(UNION)
+    }
+
+    /// The events of a metric that may be weighted, or have to be valid.
+    fn measured_of(&self, definition: &Definition, set: &[usize], weighted: Option<&Weighted<'_>>) -> String {
+        let Some(weighted) = weighted else { return self.measured(definition.metric, set) };
+        let beside = Beside { key: weighted.key(), entry: ", cell" };
+        let sides = definition.validity.rates.iter().flat_map(|rate| [rate.numerator, rate.denominator]);
+        let traces = sides.map(|side| self.traces(&self.catalog.measures[side], set));
+        let own = self.measured_beside(definition.metric, set, &beside);
+        std::iter::once(own).chain(traces).collect::<Vec<_>>().join(UNION)
+    }
+
+    /// The events of a measure that only leave their traces, beside events with cells.
+    fn traces(&self, measure: &Measure, set: &[usize]) -> String {
+        let listed = listed(&self.names(set));
+        let nothing = nothing();
+        let measured = self.measure(measure, set, false, &Beside::default());
+        format!("  SELECT {listed}event_time, {nothing}, CAST(NULL AS BIGINT) AS cell FROM (\n{measured}) AS t")
     }
 
     /// What each selected event adds; 0 where it only leaves a trace.
-    fn measure(&self, measure: &Measure, set: &[usize], base: bool, counted: Option<Counted>) -> String {
+    fn measure(&self, measure: &Measure, set: &[usize], base: bool, beside: &Beside) -> String {
         let dimensions: String = set.iter().map(|d| format!("{}, ", self.dimension(*d))).collect();
         let names: String = set.iter().map(|d| format!("{}, ", quoted(&self.catalog.dimensions[*d].name))).collect();
         let (key, first) = match &measure.keyed {
@@ -119,7 +164,9 @@ FROM expected e FULL OUTER JOIN current p ON e.window_end = p.window_end{same}",
             Some(by) => (format!("CAST({} AS VARCHAR)", by.key), format!("counting AND {}", kept(by.kept))),
         };
         let keyed = if measure.keyed.is_some() { " AND k IS NOT NULL" } else { "" };
-        let distinct = measure.distinct.as_ref().map(|key| format!(" AND ({key}) IS NOT NULL")).unwrap_or_default();
+        let cell = measure.represented.as_ref().map(|represented| &represented.cell);
+        let wanted = measure.distinct.iter().chain(cell);
+        let wanted: String = wanted.map(|sql| format!(" AND ({sql}) IS NOT NULL")).collect();
         let columns = COLUMNS.map(|(name, kind, of_base)| {
             let counts = if of_base == base { "c" } else { "false" };
             let value = match name {
@@ -136,16 +183,16 @@ FROM expected e FULL OUTER JOIN current p ON e.window_end = p.window_end{same}",
                      CAST(CAST(w * w AS DECIMAL(40,12)) * x AS DECIMAL(70,16)) AS wwx,
                      CAST(CAST(w * w AS DECIMAL(40,12)) * CAST(x * x AS DECIMAL(36,8)) AS DECIMAL(76,20)) AS wwxx
               FROM (SELECT {dimensions}event_time, {id} AS event_id, source, counting, {key} AS k,
-                           CAST(({weight}) AS DECIMAL(18,6)) AS w, CAST(({value}) AS DECIMAL(18,4)) AS x{counted}
-                    FROM {rows} WHERE ({filter}){distinct}) AS r
+                           CAST(({weight}) AS DECIMAL(18,6)) AS w, CAST(({value}) AS DECIMAL(18,4)) AS x{key_beside}
+                    FROM {rows} WHERE ({filter}){wanted}) AS r
               WHERE w IS NOT NULL AND x IS NOT NULL{keyed}) AS m) AS f",
             columns = columns.join(", "),
-            entry = counted.map_or("", Counted::entry),
-            counted = counted.map(|counted| counted.key(measure)).unwrap_or_default(),
+            entry = beside.entry,
+            key_beside = beside.key,
             weight = measure.weight,
             value = measure.value,
             filter = measure.filter,
-            rows = self.rows(measure.per_answer),
+            rows = joined::rows(self.rows(measure.per_answer), measure),
             id = if measure.per_answer { ANSWER_ID } else { "event_id" },
         )
     }
@@ -163,7 +210,7 @@ FROM expected e FULL OUTER JOIN current p ON e.window_end = p.window_end{same}",
     }
 
     /// Ends up to here are published.
-    fn frontier(&self, definition: &Definition, span: &WindowSpan) -> String {
+    pub(super) fn frontier(&self, definition: &Definition, span: &WindowSpan) -> String {
         let Some(Published { watermark, closed }) = self.frontiers.get(&definition.fingerprint) else {
             return i64::MIN.to_string();
         };
@@ -191,8 +238,9 @@ fn kept(kept: Kept) -> String {
     )
 }
 
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
+/// Names before a further column.
+pub(super) fn listed(names: &[String]) -> String {
+    names.iter().map(|name| format!("{name}, ")).collect()
 }
 
 fn lines(line: impl Fn(&str) -> String) -> String {
@@ -200,7 +248,7 @@ fn lines(line: impl Fn(&str) -> String) -> String {
 }
 
 /// n, numerator and denominator from the running sums.
-fn fraction(metric: Metric) -> [&'static str; 3] {
+pub(super) fn fraction(metric: Metric) -> [&'static str; 3] {
     let one = "CAST(1 AS DECIMAL(76,10))";
     let wx = "CAST(wx AS DECIMAL(76,10))";
     match metric {
@@ -217,6 +265,27 @@ fn fraction(metric: Metric) -> [&'static str; 3] {
     }
 }
 
+/// What is wrong with a published value that is the quotient of numerator and denominator.
+fn value_faults(metric: Metric) -> String {
+    const HALF: &str = "abs(CAST(e.denominator AS DECIMAL(50,10)) * CAST('0.0000000000005' AS DECIMAL(20,13)))";
+    let off = format!(
+        "abs(CAST(p.value AS DECIMAL(50,12)) * CAST(e.denominator AS DECIMAL(50,10))
+                     - {})",
+        times_per(metric)
+    );
+    format!(
+        "WHEN (e.denominator = 0) <> (p.value IS NULL) THEN 'value'
+            WHEN e.denominator <> 0 AND
+                 {off}
+                 > {HALF} THEN 'value'
+            WHEN e.denominator <> 0 AND
+                 {off}
+                 = {HALF}
+                 AND right(CAST(p.value AS VARCHAR), 1) IN ('1', '3', '5', '7', '9')
+            THEN 'value: half is rounded to even'"
+    )
+}
+
 /// What the value is the quotient of.
 fn times_per(metric: Metric) -> String {
     let numerator = "CAST(e.numerator AS DECIMAL(60,22))";
@@ -224,6 +293,25 @@ fn times_per(metric: Metric) -> String {
         1 => numerator.to_owned(),
         per => format!("{numerator} * CAST({per} AS DECIMAL(10,0))"),
     }
+}
+
+/// From `changes`: what enters and leaves at each end, and what is held there as the table `name`.
+pub(super) fn running_sums(span: &WindowSpan, names: &[String], name: &str) -> String {
+    format!(
+        "\
+totals AS (
+  SELECT {listed}window_end,
+{sums}
+  FROM changes GROUP BY {listed}window_end
+), {name} AS (
+  SELECT {listed}window_end,
+{running}
+  FROM totals
+)",
+        listed = listed(names),
+        sums = lines(|c| format!("         sum({c}) AS {c}")),
+        running = lines(|c| format!("         {}", running(span, names, c))),
+    )
 }
 
 /// Rolling windows and `all` run on; a calendar period stands by itself.

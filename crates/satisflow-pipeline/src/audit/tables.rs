@@ -15,7 +15,7 @@ use futures::TryStreamExt;
 use satisflow_catalog::fold_label_function;
 use satisflow_lake::Lake;
 
-use super::{Audit, Ends, Series};
+use super::{Audit, Ends, Series, tested};
 use crate::error::PipelineError;
 
 /// KPI, fingerprint, window, grouping set.
@@ -153,7 +153,7 @@ fn session(memory_bytes_max: Option<usize>) -> Result<SessionContext, PipelineEr
         None => RuntimeEnvBuilder::new(),
     };
     let context = SessionContext::new_with_config_rt(config, Arc::new(runtime.build()?));
-    context.register_udf(fold_label_function());
+    tested::functions().into_iter().chain([fold_label_function()]).for_each(|function| context.register_udf(function));
     Ok(context)
 }
 

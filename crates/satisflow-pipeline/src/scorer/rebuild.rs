@@ -1,5 +1,6 @@
 //! The engine, built anew from the lake as it was last scored.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -26,6 +27,7 @@ impl Scorer {
         self.resume_definitions()?;
         self.restore_revisions(known).await?;
         self.forget()?;
+        self.restore_alerts().await?;
         self.recorded = (self.scored, Instant::now());
         self.role = Role::Active;
         tracing::info!(version = self.scored, elapsed = ?started.elapsed(), "the engine goes on from here");
@@ -33,10 +35,10 @@ impl Scorer {
     }
 
     /// Brings the state to a scored version: from a snapshot, or from the
-    /// events. Gives up to when computed rows are known to it, µs.
-    async fn recover(&mut self, version: u64) -> Result<Option<i64>, PipelineError> {
+    /// events. Gives which of the computed rows are known to it.
+    async fn recover(&mut self, version: u64) -> Result<Known, PipelineError> {
         match self.recover_snapshot(version).await {
-            Ok(Some(known)) => return Ok(Some(known)),
+            Ok(Some(known)) => return Ok(known),
             Ok(None) => {}
             Err(PipelineError::Superseded) => return Err(PipelineError::Superseded),
             Err(error) => tracing::warn!(%error, "no snapshot can be used; the engine is built from the events"),
@@ -46,10 +48,10 @@ impl Scorer {
         self.begin()?;
         let events = self.replay_scored().await?;
         tracing::info!(events, version, "the engine is built from the events of the lake");
-        Ok(None)
+        Ok(Known::default())
     }
 
-    async fn recover_snapshot(&mut self, version: u64) -> Result<Option<i64>, PipelineError> {
+    async fn recover_snapshot(&mut self, version: u64) -> Result<Option<Known>, PipelineError> {
         let Some(head) = self.load().await? else { return Ok(None) };
         while self.scored < version {
             self.score_next().await?;
@@ -57,7 +59,21 @@ impl Scorer {
             self.shared.with(|engine| engine.forget_expired_changes());
         }
         tracing::info!(snapshot = head.scored, version = self.scored, "the engine goes on from a snapshot");
-        Ok(Some(head.computed))
+        Ok(Some(Known { until: Some(head.computed), not_of: self.read_history().await? }))
+    }
+
+    /// Takes the events of the lake in for definitions that a snapshot does not
+    /// know, while the others stay as they are; gives their fingerprints.
+    async fn read_history(&mut self) -> Result<Vec<Arc<str>>, PipelineError> {
+        let new = self.shared.with(|engine| engine.new_definitions());
+        if !new.is_empty() {
+            self.begin()?;
+            self.shared.with(Engine::begin_history);
+            let events = self.replay_scored().await?;
+            self.shared.with(Engine::end_history);
+            tracing::info!(definitions = new.len(), events, "new definitions have read the events of the lake");
+        }
+        Ok(new)
     }
 
     async fn replay_scored(&mut self) -> Result<usize, PipelineError> {
@@ -128,16 +144,32 @@ impl Scorer {
         })
     }
 
-    /// Takes the revisions of rows from the lake that were computed after `known`.
-    async fn restore_revisions(&mut self, known: Option<i64>) -> Result<(), PipelineError> {
+    /// Takes the revisions of rows from the lake that the engine does not know.
+    async fn restore_revisions(&mut self, known: Known) -> Result<(), PipelineError> {
         let tells = col("revision").gt(lit(1i64)).or(col("status").eq(lit(Status::Incomplete.as_str())));
-        let wanted = known.map_or(tells, |known| col("computed_at").gt(late::time(known)));
+        let wanted = match known.until {
+            None => tells,
+            Some(until) => {
+                let new = known.not_of.iter().map(|fingerprint| lit(&**fingerprint)).collect();
+                let of_new = col("fingerprint").in_list(new, false).and(tells);
+                col("computed_at").gt(late::time(until)).or(of_new)
+            }
+        };
         let mut stream = self.lake.read_kpis(wanted).await?;
         while let Some(batch) = stream.try_next().await? {
             self.shared.with(|engine| restore(engine, &batch));
         }
         Ok(())
     }
+}
+
+/// Which rows of the lake an engine knows.
+#[derive(Default)]
+struct Known {
+    /// Those computed up to here, µs; `None`: none.
+    until: Option<i64>,
+    /// Fingerprints of definitions whose rows it does not know.
+    not_of: Vec<Arc<str>>,
 }
 
 /// Restores what a first, complete row does not say by itself.

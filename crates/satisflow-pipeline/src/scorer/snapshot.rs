@@ -15,7 +15,7 @@ use super::Scorer;
 use crate::error::PipelineError;
 
 /// To be raised whenever the layout below changes.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// The last ones are kept: one may be damaged.
 const KEPT: usize = 2;
 /// Writing one may take this part of the time, so that a large state is written less often.
@@ -93,8 +93,8 @@ impl Scorer {
         Ok(size)
     }
 
-    /// Takes up the newest snapshot that is of this catalog, whole, and not
-    /// ahead of the lake; gives what it belongs to.
+    /// Takes up the newest snapshot that knows a definition of this catalog, is
+    /// whole, and not ahead of the lake; gives what it belongs to.
     pub(super) async fn load(&mut self) -> Result<Option<Head>, PipelineError> {
         if self.schedule.interval.is_none() {
             return Ok(None);
@@ -180,6 +180,8 @@ fn next_frame(stream: &mut impl Read) -> Result<Vec<u8>, SnapshotError> {
 
 #[cfg(test)]
 mod tests {
+    use satisflow_kpi::{Definition, Metric};
+
     use super::*;
 
     const IDENTITIES: usize = 10;
@@ -223,8 +225,20 @@ mod tests {
     }
 
     #[test]
-    fn another_catalog_is_refused() {
-        let plan = Plan { measures: 1, ..Plan::default() };
+    fn a_catalog_without_any_of_its_definitions_is_refused() {
+        let definition = Definition {
+            name: "csat".into(),
+            fingerprint: "0123".into(),
+            metric: Metric::Mean(0),
+            compared: None,
+            windows: Vec::new(),
+            grouping_sets: Vec::new(),
+            groups_max: 1,
+            topics: None,
+            n_min: 1,
+            validity: satisflow_kpi::Validity::default(),
+        };
+        let plan = Plan { measures: 1, definitions: vec![definition], ..Plan::default() };
         assert_eq!(read(&snapshot(), &plan, IDENTITIES).unwrap_err(), SnapshotError::Foreign);
     }
 }

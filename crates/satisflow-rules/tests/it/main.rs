@@ -4,7 +4,7 @@
 
 use std::process::Command;
 
-use satisflow_rules::{Settings, Side, Threshold, rule_file, rule_tests};
+use satisflow_rules::{Decision, Settings, Side, Threshold, rule_file, rule_tests};
 
 fn threshold(kpi: &str, side: Side, bounds: [&str; 2], dimensions: &[&str]) -> Threshold {
     Threshold {
@@ -30,6 +30,24 @@ fn thresholds() -> Vec<Threshold> {
     ]
 }
 
+fn decision(dimensions: &[&str]) -> Decision {
+    Decision {
+        alert: "SatisflowCsatDrop".to_owned(),
+        rule: "drop".to_owned(),
+        kpi: "csat".to_owned(),
+        description: "It \"tells\" a lot.".to_owned(),
+        unit: "points".to_owned(),
+        window: "1h".to_owned(),
+        dimensions: dimensions.iter().map(|name| (*name).to_owned()).collect(),
+        side: Side::Below,
+        severity: "page".to_owned(),
+    }
+}
+
+fn decisions() -> Vec<Decision> {
+    vec![decision(&[]), decision(&["department", "region"])]
+}
+
 /// What promtool says of a rule file and its tests.
 fn promtool(rules: &str, tests: &str) -> [(bool, String); 2] {
     let folder = tempfile::tempdir().unwrap();
@@ -45,18 +63,26 @@ fn promtool(rules: &str, tests: &str) -> [(bool, String); 2] {
 #[test]
 fn prometheus_takes_the_rules_and_every_alert_begins_stays_and_ends_as_meant() {
     let settings = Settings::default();
-    let rules = rule_file(&settings, &thresholds());
-    let [checked, tested] = promtool(&rules, &rule_tests("rules.yml", &settings, &thresholds()));
+    let rules = rule_file(&settings, &thresholds(), &decisions());
+    let [checked, tested] = promtool(&rules, &rule_tests("rules.yml", &settings, &thresholds(), &decisions()));
     assert!(checked.0, "{}\n{rules}", checked.1);
-    assert!(checked.1.contains("SUCCESS: 9 rules found"), "{}", checked.1);
+    assert!(checked.1.contains("SUCCESS: 11 rules found"), "{}", checked.1);
     assert!(tested.0, "{}", tested.1);
 }
 
 #[test]
 fn other_settings_make_rules_that_pass_too() {
-    let settings =
-        Settings { job: "feed\"back".to_owned(), stale_after_secs: 60, lag_records_max: 5, reject_percent_max: 50 };
-    let (rules, tests) = (rule_file(&settings, &[]), rule_tests("rules.yml", &settings, &[]));
+    let settings = Settings {
+        job: "feed\"back".to_owned(),
+        stale_after_secs: 60,
+        lag_records_max: 5,
+        reject_percent_max: 50,
+        external_url: Some("https://kpis.example".to_owned()),
+    };
+    let (rules, tests) = (
+        rule_file(&settings, &[], &[decision(&["region"])]),
+        rule_tests("rules.yml", &settings, &[], &[decision(&["region"])]),
+    );
     let [checked, tested] = promtool(&rules, &tests);
     assert!(checked.0 && tested.0, "{}{}", checked.1, tested.1);
 }
@@ -64,7 +90,10 @@ fn other_settings_make_rules_that_pass_too() {
 #[test]
 fn rules_that_do_less_fail_their_tests() {
     let settings = Settings::default();
-    let (rules, tests) = (rule_file(&settings, &thresholds()), rule_tests("rules.yml", &settings, &thresholds()));
+    let (rules, tests) = (
+        rule_file(&settings, &thresholds(), &decisions()),
+        rule_tests("rules.yml", &settings, &thresholds(), &decisions()),
+    );
     for (what, other) in [
         ("< 60", "< 59"),
         ("< 65", "< 60"),
@@ -73,6 +102,9 @@ fn rules_that_do_less_fail_their_tests() {
         ("unless on () (up", "unless on () (vector(1) or up"),
         ("absent(up{job=\"satisflow\"} == 1)", "absent(up{job=\"satisflow\"})"),
         ("_complete{job=\"satisflow\"}) < 1", "_complete{job=\"satisflow\"}) < 0"),
+        ("severity=\"page\"} == 1)", "severity=\"page\"} == 2)"),
+        ("unless on () (satisflow_kpi", "unless on () (vector(1) or satisflow_kpi"),
+        ("unless on () (satisflow_kpi_complete{job=\"satisflow\"} == 1)", "unless on () (vector(0) == 1)"),
         ("> 900", "> 9000"),
         ("> 100000", "> 99999"),
         ("> 5\n", "> 4\n"),

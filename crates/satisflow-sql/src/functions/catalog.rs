@@ -1,6 +1,6 @@
 //! Functions that PostgreSQL's clients ask the catalog with.
 //!
-//! What they ask about and is not here (comments, sizes, triggers, definitions) is NULL.
+//! What they ask about and is not here (comments, sizes, triggers, bodies of functions) is NULL.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,6 +26,8 @@ enum Gives {
     True,
     False,
     Zero,
+    /// The number of UTF8 among PostgreSQL's encodings.
+    Utf8,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -63,6 +65,7 @@ impl Constant {
             Gives::True => ScalarValue::from(true),
             Gives::False => ScalarValue::from(false),
             Gives::Zero => ScalarValue::from(0i32),
+            Gives::Utf8 => ScalarValue::from(6i32),
         }
     }
 }
@@ -89,7 +92,6 @@ const CONSTANTS: &[(&str, Gives)] = &[
     ("has_language_privilege", Gives::False),
     ("has_tablespace_privilege", Gives::False),
     ("pg_has_role", Gives::False),
-    ("pg_get_viewdef", Gives::NoText),
     ("pg_get_functiondef", Gives::NoText),
     ("pg_get_function_result", Gives::NoText),
     ("pg_get_function_arguments", Gives::NoText),
@@ -100,6 +102,9 @@ const CONSTANTS: &[(&str, Gives)] = &[
     ("pg_get_ruledef", Gives::NoText),
     ("pg_get_statisticsobjdef", Gives::NoText),
     ("pg_get_serial_sequence", Gives::NoText),
+    ("pg_describe_object", Gives::NoText),
+    ("pg_char_to_encoding", Gives::Utf8),
+    ("getdatabaseencoding", Gives::Text("UTF8")),
     ("pg_tablespace_location", Gives::Text("")),
     ("pg_size_pretty", Gives::NoText),
     ("pg_table_size", Gives::NoNumber),
@@ -123,9 +128,82 @@ pub(crate) fn register_catalog(context: &SessionContext) {
     context.register_udf(constant("version", Gives::Owned(version)));
     register_settings(context, BTreeMap::new());
     context.register_udf(ScalarUDF::from(JsonObject { signature: Signature::user_defined(Volatility::Stable) }));
+    let signature = Signature::user_defined(Volatility::Immutable);
+    context.register_udf(ScalarUDF::from(Format { signature }));
     context.register_udf(ScalarUDF::from(ToRegtype {
         signature: Signature::exact(vec![DataType::Utf8], Volatility::Stable),
     }));
+}
+
+/// `format(pattern, value, ...)` with `%s`, `%I`, `%L` and `%%`.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Format {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Format {
+    fn name(&self) -> &str {
+        "format"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
+        if arguments.is_empty() {
+            return exec_err!("format takes a pattern, such as format('%I', name)");
+        }
+        Ok(std::iter::once(DataType::Utf8).chain(arguments.iter().skip(1).cloned()).collect())
+    }
+
+    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Utf8)
+    }
+
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let arrays = ColumnarValue::values_to_arrays(&arguments.args)?;
+        let text = |row: usize| {
+            let patterns = arrays[0].as_string::<i32>();
+            patterns.is_valid(row).then(|| formatted(patterns.value(row), &arrays[1..], row)).transpose()
+        };
+        let texts: StringArray = (0..arrays[0].len()).map(text).collect::<Result<_>>()?;
+        Ok(ColumnarValue::Array(Arc::new(texts)))
+    }
+}
+
+fn formatted(pattern: &str, values: &[ArrayRef], row: usize) -> Result<String> {
+    let (mut text, mut signs, mut values) = (String::new(), pattern.chars(), values.iter());
+    while let Some(sign) = signs.next() {
+        let kind = if sign == '%' { signs.next() } else { None };
+        match kind {
+            None => text.push(sign),
+            Some('%') => text.push('%'),
+            Some(kind @ ('s' | 'I' | 'L')) => {
+                let Some(value) = values.next() else { return exec_err!("format: too few arguments") };
+                let value = value.is_valid(row).then(|| array_value_to_string(value, row)).transpose()?;
+                text.push_str(&match (kind, value) {
+                    ('s', value) => value.unwrap_or_default(),
+                    ('L', Some(value)) => format!("'{}'", value.replace('\'', "''")),
+                    ('L', None) => "NULL".to_owned(),
+                    (_, Some(value)) => identifier(&value),
+                    (_, None) => return exec_err!("format: NULL is no name"),
+                });
+            }
+            Some(other) => return exec_err!("format: %{other} is not known: there are %s, %I, %L and %%"),
+        }
+    }
+    Ok(text)
+}
+
+/// In quotes if it has to be.
+fn identifier(name: &str) -> String {
+    let plain = |sign: char| sign.is_ascii_lowercase() || sign.is_ascii_digit() || sign == '_';
+    if name.starts_with(|sign: char| !sign.is_ascii_digit()) && name.chars().all(plain) {
+        name.to_owned()
+    } else {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    }
 }
 
 /// `to_regtype(name)`: the number of a type of PostgreSQL.

@@ -1,11 +1,14 @@
 //! Statistics of the numbers of one row.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array};
 use arrow::datatypes::{DataType, Float64Type};
 use datafusion::common::{Result, ScalarValue, exec_err};
-use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarUDF, Signature, SimpleScalarUDF, TypeSignature, Volatility, create_udf,
+};
 use satisflow_stats::{intervals, scoring, tests_of_difference};
 
 /// Larger counts are not exact in a double.
@@ -14,7 +17,7 @@ const COUNT_MAX: f64 = 9_007_199_254_740_992.0;
 /// A formula of numbers: its name, how many it takes, and what it gives.
 struct Formula {
     name: &'static str,
-    arguments: usize,
+    arguments: RangeInclusive<usize>,
     compute: fn(&Call<'_>) -> Result<Option<f64>>,
 }
 
@@ -24,15 +27,21 @@ struct Call<'a> {
     numbers: &'a [f64],
 }
 
-const FORMULAS: [Formula; 8] = [
-    Formula { name: "wilson_low", arguments: 2, compute: |call| Ok(wilson(call)?.map(|interval| interval.low)) },
-    Formula { name: "wilson_high", arguments: 2, compute: |call| Ok(wilson(call)?.map(|interval| interval.high)) },
-    Formula { name: "poisson_low", arguments: 2, compute: |call| Ok(poisson(call)?.map(|interval| interval.low)) },
-    Formula { name: "poisson_high", arguments: 2, compute: |call| Ok(poisson(call)?.map(|interval| interval.high)) },
-    Formula { name: "two_proportion_p", arguments: 4, compute: two_proportion_p },
-    Formula { name: "rate_ratio_p", arguments: 4, compute: rate_ratio_p },
-    Formula { name: "dpmo", arguments: 3, compute: dpmo },
-    Formula { name: "sigma_level", arguments: 3, compute: |call| Ok(dpmo(call)?.and_then(scoring::sigma_level)) },
+const FORMULAS: [Formula; 10] = [
+    Formula { name: "wilson_low", arguments: 2..=2, compute: |call| Ok(wilson(call)?.map(|interval| interval.low)) },
+    Formula { name: "wilson_high", arguments: 2..=2, compute: |call| Ok(wilson(call)?.map(|interval| interval.high)) },
+    Formula { name: "poisson_low", arguments: 2..=2, compute: |call| Ok(poisson(call)?.map(|interval| interval.low)) },
+    Formula {
+        name: "poisson_high",
+        arguments: 2..=2,
+        compute: |call| Ok(poisson(call)?.map(|interval| interval.high)),
+    },
+    Formula { name: "two_proportion_p", arguments: 4..=4, compute: two_proportion_p },
+    Formula { name: "rate_ratio_p", arguments: 4..=4, compute: rate_ratio_p },
+    Formula { name: "dpmo", arguments: 3..=3, compute: dpmo },
+    Formula { name: "sigma_level", arguments: 3..=3, compute: |call| Ok(dpmo(call)?.and_then(scoring::sigma_level)) },
+    Formula { name: "sample_size", arguments: 2..=3, compute: sample_size },
+    Formula { name: "shrunk_mean", arguments: 4..=4, compute: shrunk_mean },
 ];
 
 /// The functions.
@@ -41,7 +50,8 @@ pub(super) fn functions() -> impl Iterator<Item = ScalarUDF> {
 }
 
 fn of_numbers(formula: &'static Formula) -> ScalarUDF {
-    let types = vec![DataType::Float64; formula.arguments];
+    let exact = |count| TypeSignature::Exact(vec![DataType::Float64; count]);
+    let signature = Signature::one_of(formula.arguments.clone().map(exact).collect(), Volatility::Immutable);
     let run = move |arguments: &[ColumnarValue]| {
         let arrays = ColumnarValue::values_to_arrays(arguments)?;
         let columns: Vec<&Float64Array> = arrays.iter().map(|array| array.as_primitive::<Float64Type>()).collect();
@@ -55,7 +65,8 @@ fn of_numbers(formula: &'static Formula) -> ScalarUDF {
         let found = (0..rows).map(row).collect::<Result<Float64Array>>()?;
         shaped(arguments, found)
     };
-    create_udf(formula.name, types, DataType::Float64, Volatility::Immutable, Arc::new(run))
+    let function = SimpleScalarUDF::new_with_signature(formula.name, signature, DataType::Float64, Arc::new(run));
+    ScalarUDF::from(function)
 }
 
 /// A value where every argument is one, else a column.
@@ -125,6 +136,27 @@ fn dpmo(call: &Call<'_>) -> Result<Option<f64>> {
     let [defects, units, opportunities] =
         [call.whole(0, "defects")?, call.whole(1, "units")?, call.whole(2, "opportunities")?].map(|n| n as i128);
     Ok(scoring::dpmo(defects, units, opportunities).map(scoring::Fraction::to_f64))
+}
+
+/// With a third number for a finite population.
+fn sample_size(call: &Call<'_>) -> Result<Option<f64>> {
+    let (share, error) = (call.numbers[0], call.numbers[1]);
+    if !(0.0..=1.0).contains(&share) {
+        return exec_err!("{}: share {share} must be between 0 and 1", call.name);
+    }
+    if !(error > 0.0 && error.is_finite()) {
+        return exec_err!("{}: error {error} must be above 0", call.name);
+    }
+    let population = call.numbers.get(2).copied();
+    if let Some(size) = population.filter(|size| !((1.0..=COUNT_MAX).contains(size) && size.fract() == 0.0)) {
+        return exec_err!("{}: population {size} must be a whole number of at least 1", call.name);
+    }
+    Ok(Some(scoring::sample_size(share, error, population)))
+}
+
+fn shrunk_mean(call: &Call<'_>) -> Result<Option<f64>> {
+    let (n, prior_n) = (call.at_least_zero(0, "n")?, call.at_least_zero(2, "prior n")?);
+    Ok(scoring::shrink(prior_n, call.numbers[3], n, call.numbers[1]))
 }
 
 /// A score on a scale such as `1-5`, from 0 to 100.

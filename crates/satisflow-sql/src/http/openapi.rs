@@ -72,7 +72,7 @@ const FAILURES: &[(&str, &str)] = &[
     ("400", "`bad_request`: the body is of another form; `query`: the query does not plan or fails."),
     ("401", "`unauthorized`: there are users, and this is none."),
     ("403", "`refused`: not exactly one query that only reads."),
-    ("408", "`timeout`: it ran into `sql.statement_timeout_ms`."),
+    ("408", "`timeout`: it ran into `sql.statement_timeout_ms`, or its body did not come within 30 s."),
     ("413", "`too_long`: the statement is too long."),
     ("415", "`unsupported_media_type`: neither application/json nor application/sql."),
     ("422", "`too_many_rows`: more than `http.rows_max`; `out_of_memory`: it got no memory."),

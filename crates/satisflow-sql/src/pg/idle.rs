@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 /// When a connection has last been busy.
 #[derive(Debug)]
-pub(super) struct Activity {
+pub(crate) struct Activity {
     start: Instant,
     /// Milliseconds after `start`.
     last: AtomicU64,
@@ -14,7 +14,8 @@ pub(super) struct Activity {
 }
 
 /// The connection is busy while there is one.
-pub(super) struct Busy(Arc<Activity>);
+#[derive(Debug)]
+pub(crate) struct Busy(Arc<Activity>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
@@ -24,11 +25,11 @@ impl Drop for Busy {
 }
 
 impl Activity {
-    pub(super) fn new() -> Arc<Activity> {
+    pub(crate) fn new() -> Arc<Activity> {
         Arc::new(Activity { start: Instant::now(), last: AtomicU64::new(0), busy: AtomicUsize::new(0) })
     }
 
-    pub(super) fn begin(self: &Arc<Activity>) -> Busy {
+    pub(crate) fn begin(self: &Arc<Activity>) -> Busy {
         self.busy.fetch_add(1, Ordering::Relaxed);
         Busy(Arc::clone(self))
     }
@@ -47,7 +48,7 @@ impl Activity {
     }
 
     /// Waits until it has been idle for so long; for ever without a limit.
-    pub(super) async fn idle(&self, timeout: Option<Duration>) {
+    pub(crate) async fn idle(&self, timeout: Option<Duration>) {
         let Some(timeout) = timeout else { return std::future::pending().await };
         loop {
             let left = timeout.saturating_sub(self.idle_for());

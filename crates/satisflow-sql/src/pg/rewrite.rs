@@ -10,7 +10,8 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 /// Arrays of what a catalog without options, roles and policies does not hold.
-const NEVER_HELD: &[&str] = &["unnest(", "pg_roles", "pg_auth_members", "pg_policy", "attacl", "contypid"];
+const NEVER_HELD: &[&str] =
+    &["unnest(", "pg_roles", "pg_auth_members", "pg_policy", "attacl", "contypid", "pg_options_to_table", "pg_enum"];
 /// Tables of the catalog that say nothing of what is published.
 const SILENT: &[&str] = &["pg_attrdef", "pg_sequence", "pg_collation", "pg_constraint", "pg_index", "pg_inherits"];
 
@@ -25,7 +26,7 @@ pub(super) fn for_the_engine(statement: &mut Statement) {
     });
 }
 
-/// Lets `pg_settings` show the values of the connection.
+/// Lets `pg_settings` show the values of the connection, and a table have no partitions.
 struct OwnSettings;
 
 impl VisitorMut for OwnSettings {
@@ -33,15 +34,20 @@ impl VisitorMut for OwnSettings {
 
     fn post_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<()> {
         const OWN: &str = "SELECT name, current_setting(name) AS setting, unit, category, short_desc, extra_desc, \
-             context, vartype, source, min_val, max_val, enumvals, reset_val, sourcefile, sourceline, \
-             pending_restart FROM pg_catalog.pg_settings";
+             context, vartype, source, min_val, max_val, enumvals, reset_val AS boot_val, reset_val, sourcefile, \
+             sourceline, pending_restart FROM pg_catalog.pg_settings";
+        const NO_PARTITION: &str = "SELECT CAST(NULL AS INT) AS relid, CAST(NULL AS INT) AS parentrelid, \
+             false AS isleaf, 0 AS level WHERE false";
         let TableFactor::Table { name, alias, .. } = table else { return ControlFlow::Continue(()) };
         let text = name.to_string();
-        if text.strip_prefix("pg_catalog.").unwrap_or(&text) == "pg_settings"
-            && let Some(Expr::Subquery(subquery)) = parsed(&format!("({OWN})"))
-        {
-            let named =
-                || TableAlias { explicit: true, name: Ident::new("pg_settings"), columns: Vec::new(), at: None };
+        let text = text.strip_prefix("pg_catalog.").unwrap_or(&text);
+        let instead = match text {
+            "pg_settings" => OWN,
+            "pg_partition_tree" => NO_PARTITION,
+            _ => return ControlFlow::Continue(()),
+        };
+        if let Some(Expr::Subquery(subquery)) = parsed(&format!("({instead})")) {
+            let named = || TableAlias { explicit: true, name: Ident::new(text), columns: Vec::new(), at: None };
             let alias = Some(alias.take().unwrap_or_else(named));
             *table = TableFactor::Derived { lateral: false, subquery, alias, sample: None };
         }
@@ -82,6 +88,10 @@ fn other(expression: &Expr) -> Option<Expr> {
             [AccessExpr::Dot(Expr::Identifier(name))] => parsed(&format!("get_field({root}, '{}')", name.value)),
             _ => None,
         },
+        // The catalog that a row is of, for comments: there are none.
+        Expr::CompoundIdentifier(parts) if parts.last().is_some_and(|last| last.value == "tableoid") => {
+            parsed("CAST(NULL AS INT)")
+        }
         // The engine knows no other sign than the backslash: SQLAlchemy takes `/`.
         Expr::Like { negated, any: false, expr, pattern, escape_char: Some(sign) } => {
             let Value::SingleQuotedString(sign) = &sign.value else { return None };
@@ -101,16 +111,19 @@ fn other(expression: &Expr) -> Option<Expr> {
 /// A query as a value, over the catalog: the engine plans no such query that depends on the row.
 fn of_query(query: &Query) -> Option<Expr> {
     let SetExpr::Select(select) = &*query.body else { return None };
-    let [from] = select.from.as_slice() else { return None };
-    let TableFactor::Table { name, .. } = &from.relation else { return None };
-    let name = name.to_string();
-    let table = name.strip_prefix("pg_catalog.").unwrap_or(&name);
+    let names = select.from.iter().filter_map(|from| match &from.relation {
+        TableFactor::Table { name, .. } => Some(name.to_string()),
+        _ => None,
+    });
+    let names: Vec<String> =
+        names.map(|name| name.strip_prefix("pg_catalog.").map_or(name.clone(), str::to_owned)).collect();
+    if names.iter().any(|name| SILENT.contains(&name.as_str())) {
+        return parsed(&nothing(query));
+    }
+    let ([table], 1) = (names.as_slice(), select.from.len()) else { return None };
     // psql asks so whether a type is that of a table.
     if table == "pg_class" && query.to_string().contains("relkind = 'c'") {
         return Some(Expr::Value(Value::Boolean(false).into()));
-    }
-    if SILENT.contains(&table) {
-        return parsed(&nothing(query));
     }
     // So does the library write `'name'::regproc`, and shows functions by their names.
     if table == "pg_proc" {

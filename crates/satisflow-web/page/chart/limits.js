@@ -26,25 +26,41 @@ const SPREAD = {
   x: (row) => row.se ?? NaN,
 };
 
+/** Between neighbours the mean of the range of two normal values, in standard deviations. */
+const D2 = 1.128;
+
+/** Laney's factor: how much more the windows vary than their events explain; limits never get narrower by it. */
+function dispersion(rows, spread, middle) {
+  const z = rows.map((row) => (Number(row.value) - middle) / spread(row)).filter(Number.isFinite);
+  const steps = z.slice(1).map((one, at) => Math.abs(one - z[at]));
+  return steps.length === 0 ? 1 : Math.max(1, add(steps, (one) => one) / steps.length / D2);
+}
+
+/** Whether a KPI's limits can be Laney's: those of shares and of rates. */
+export const isWidened = (kpi) => ['p', 'u'].includes(kind(kpi));
+
 const LEAST = { p: 0, u: 0, c: 0, x: -Infinity };
 const MOST = { p: 1, u: Infinity, c: Infinity, x: Infinity };
 const RUN = 8;
 
-/** The points of a chart with the limits of each, and what is special about it. */
-export function controlled(rows, kpi) {
+/** The points of a chart with the limits of each, and what is special about it; `laney` widens the limits. */
+export function controlled(rows, kpi, laney = false) {
   const chart = kind(kpi);
   const per = kpi.per ?? 1;
   const chosen = apart(rows);
   const middle =
     (per * add(chosen, (row) => row.numerator)) /
     (chart === 'c' ? chosen.length : add(chosen, (row) => row.denominator));
+  const spread = (row) => SPREAD[chart](row, middle, per);
+  const factor = laney && isWidened(kpi) ? dispersion(chosen, spread, middle) : 1;
   let side = 0;
   let length = 0;
   return {
     middle,
+    factor,
     points: chosen.map((row) => {
       const y = Number(row.value);
-      const reach = 3 * SPREAD[chart](row, middle, per);
+      const reach = 3 * factor * spread(row);
       const [lower, upper] = [Math.max(LEAST[chart], middle - reach), Math.min(MOST[chart], middle + reach)];
       const now = Math.sign(y - middle);
       length = now === side ? length + 1 : 1;

@@ -143,6 +143,7 @@ async function running(view, work) {
     remember(view, query);
     await work(await data.ask(query, { accept: 'text/csv', signal: view.running.signal }), began);
   } catch (error) {
+    if (error instanceof data.LoggedOut) view.app.loggedOut();
     const text = error.name === 'AbortError' ? t('sql.cancelled') : error.message;
     replace(view.result, h('p', { class: 'error', role: 'alert' }, text));
   } finally {

@@ -5,7 +5,7 @@ import { t } from '../text.js';
 import * as data from '../data.js';
 import * as format from '../format.js';
 import { timeChart } from '../chart/time.js';
-import { controlled, kind } from '../chart/limits.js';
+import { controlled, isWidened, kind } from '../chart/limits.js';
 import { note } from './parts.js';
 
 const ROWS_MAX = 2000;
@@ -32,7 +32,7 @@ export function create(app) {
     ),
     card(t('control.signals'), { hint: t('control.rules') }, signals),
   );
-  const view = { app, node, chart, said, signals, filters: ['kpi', 'window', 'by', 'group'] };
+  const view = { app, node, chart, said, signals, filters: ['kpi', 'window', 'by', 'group', 'limits'] };
   view.refresh = (state, what) => refresh(view, state, what);
   return view;
 }
@@ -45,11 +45,12 @@ async function refresh(view, state, what) {
   const scope = whole ? { ...state, by: '', dimensions: [], group: [] } : state;
   const chosen = whole || state.group.length === state.dimensions.length;
   const drawn = kind(kpi) !== undefined && !state.window.all && chosen;
-  const found = drawn ? controlled(await data.series(kpi, scope, ROWS_MAX), kpi) : { points: [] };
+  const laney = state.limits === 'laney';
+  const found = drawn ? controlled(await data.series(kpi, scope, ROWS_MAX), kpi, laney) : { points: [] };
   show(view, state, found, drawn ? undefined : t(chosen ? 'control.none' : 'trend.choose'));
 }
 
-function show(view, state, { points, middle }, why) {
+function show(view, state, { points, middle, factor }, why) {
   const { kpi } = state;
   const number = (v) => format.value(v, kpi);
   const special = points.filter((p) => p.special);
@@ -65,6 +66,7 @@ function show(view, state, { points, middle }, why) {
             middle: number(middle),
             signals: special.length,
           })),
+    isWidened(kpi) && factor > 1 && ` ${t('control.widened', { factor: format.value(factor) })}`,
   );
   view.chart.update({
     title: t('control.label', { kpi: format.words(kpi.name), n: points.length }),

@@ -7,13 +7,16 @@ import * as format from '../format.js';
 import { link } from '../state.js';
 import { spark } from '../chart/small.js';
 import { about, changeText, groupsCard, moved, status } from './parts.js';
+import { shortList } from './alerts.js';
 import { violations, violationList } from './bounds.js';
 import { conservation } from './flow.js';
 
 const SPARK_POINTS = 60;
+const ALERTS_MAX = 100;
 
 export function create(app) {
   const tiles = h('div', { class: 'tiles' });
+  const alerts = h('div');
   const bounds = h('div');
   const flow = h('div');
   const groups = groupsCard(app);
@@ -28,12 +31,14 @@ export function create(app) {
       h(
         'div',
         { class: 'stack' },
+        card(t('alerts.title'), {}, alerts),
         card(t('bounds.title'), { hint: t('bounds.hint') }, bounds),
         card(t('flow.title'), { hint: t('flow.hint') }, flow),
       ),
     ),
   );
-  const view = { app, node, tiles, bounds, flow, groups, filters: ['kpi', 'window', 'by', 'group'], rows: [] };
+  const parts = { tiles, alerts, bounds, flow, groups };
+  const view = { app, node, ...parts, filters: ['kpi', 'window', 'by', 'group'], rows: [] };
   view.refresh = (state, what) => refresh(view, state, what);
   return view;
 }
@@ -51,6 +56,9 @@ async function refresh(view, state, what) {
     view.tiles,
     shown.map((kpi) => tile(view, total, kpi, open)),
   );
+  if (what.alerts || what.all) {
+    replace(view.alerts, shortList(app, await data.openAlerts(app.catalog.dimensions, undefined, ALERTS_MAX)));
+  }
   if (what.kpis || what.all) {
     await view.groups.refresh(state);
     replace(view.bounds, violationList(app, await violations(app.catalog)));

@@ -3,11 +3,11 @@
 import { card, h, replace, table } from '../dom.js';
 import { t } from '../text.js';
 import * as format from '../format.js';
-import { groupName, groups } from '../data.js';
+import * as data from '../data.js';
 import { domain } from '../chart/scale.js';
 import { whisker } from '../chart/small.js';
 
-const SIGNS = { ok: '●', insufficient: '◌', stale: '◇', incomplete: '◑', over_limit: '▲', beyond: '■' };
+const SIGNS = { ok: '●', insufficient: '◌', stale: '◇', incomplete: '◑', over_limit: '▲', not_representative: '◐', beyond: '■' };
 
 /** A status as sign, word and colour: none of them is needed to tell it. */
 export const status = (name) =>
@@ -65,7 +65,7 @@ export function groupsCard(app) {
     if (!set) return;
     const scope = { ...state, by: set.join(','), dimensions: set };
     list.pick = (group) => app.go({ view: 'trend', kpi: state.kpi.name, by: scope.by, group });
-    const found = await groups(state.kpi, scope);
+    const found = await data.groups(state.kpi, scope);
     list.update(found, scope);
     app.offer(found, set);
   };
@@ -87,7 +87,7 @@ function groupsTable() {
 }
 
 const KEYS = {
-  name: (row, state) => groupName(row, state.dimensions),
+  name: (row, state) => data.groupName(row, state.dimensions),
   value: (row) => (row.value === null ? Infinity : Number(row.value)),
   n: (row) => row.n,
 };
@@ -95,7 +95,7 @@ const KEYS = {
 function sorted(list) {
   const { rows, state } = list.last;
   const wanted = list.search.value.trim().toLowerCase();
-  const found = rows.filter((row) => row.n > 0 && groupName(row, state.dimensions).toLowerCase().includes(wanted));
+  const found = rows.filter((row) => row.n > 0 && data.groupName(row, state.dimensions).toLowerCase().includes(wanted));
   const of = KEYS[list.sort];
   const order = (a, b) => (of(a, state) < of(b, state) ? -1 : of(a, state) > of(b, state) ? 1 : 0);
   return found.toSorted((a, b) => (list.down ? order(b, a) : order(a, b)));
@@ -153,7 +153,7 @@ function columns(list, found) {
       show(list);
     },
   });
-  const name = (row) => groupName(row, state.dimensions);
+  const name = (row) => data.groupName(row, state.dimensions);
   const picked = (row) =>
     h(
       'button',
@@ -181,4 +181,32 @@ function columns(list, found) {
     by('n', t('n'), { number: true, cell: (row) => format.count(row.n) }),
     { title: t('status'), cell: (row) => status(row.status) },
   ];
+}
+
+/** Counts by a column, one of which can be chosen; what is chosen is in the address. */
+export function chips(app, { column, name, all, label }, counts, wanted) {
+  const chip = (value, text, n) =>
+    h(
+      'li',
+      {},
+      h(
+        'button',
+        {
+          type: 'button',
+          class: 'chip',
+          'aria-pressed': String((value ?? '') === (wanted ?? '')),
+          'data-key': `${name}-${value ?? ''}`,
+          onclick: () => app.go({ q: value }),
+        },
+        text,
+        ' ',
+        h('span', { class: 'count' }, format.count(n)),
+      ),
+    );
+  return h(
+    'ul',
+    { class: 'chips', 'aria-label': label && t(label) },
+    chip(undefined, t(all), data.total(counts)),
+    counts.map((row) => chip(row[column], row[column], row.count)),
+  );
 }

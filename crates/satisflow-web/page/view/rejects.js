@@ -4,9 +4,10 @@ import { card, h, replace } from '../dom.js';
 import { t } from '../text.js';
 import * as data from '../data.js';
 import * as format from '../format.js';
-import { note } from './parts.js';
+import { chips, note } from './parts.js';
 
 const LISTED_MAX = 100;
+const REASONS = { column: 'reason', name: 'reason', all: 'rejects.all' };
 
 export function create(app) {
   const reasons = h('div');
@@ -28,7 +29,7 @@ async function refresh(view, state, what) {
   const counts = await data.rows(
     'select reason, count(*) as count from rejects group by reason order by count desc, reason',
   );
-  replace(view.reasons, chips(view.app, counts, wanted));
+  replace(view.reasons, chips(view.app, REASONS, counts, wanted));
   const found = await data.rows(
     'select reason, field, message, topic, "partition", "offset", ingest_time, raw, raw_bytes from rejects ' +
       `${wanted ? `where reason = ${data.quote(wanted)} ` : ''}order by ingest_time desc, "partition", "offset" desc limit ${LISTED_MAX}`,
@@ -44,34 +45,6 @@ async function refresh(view, state, what) {
           { class: 'rejects' },
           found.map((row) => item(view, row)),
         ),
-  );
-}
-
-function chips(app, counts, wanted) {
-  const chip = (reason, label, n) =>
-    h(
-      'li',
-      {},
-      h(
-        'button',
-        {
-          type: 'button',
-          class: 'chip',
-          'aria-pressed': String((reason ?? '') === (wanted ?? '')),
-          'data-key': `reason-${reason ?? ''}`,
-          onclick: () => app.go({ q: reason }),
-        },
-        label,
-        ' ',
-        h('span', { class: 'count' }, format.count(n)),
-      ),
-    );
-  const all = counts.reduce((sum, row) => sum + row.count, 0);
-  return h(
-    'ul',
-    { class: 'chips' },
-    chip(undefined, t('rejects.all'), all),
-    counts.map((row) => chip(row.reason, row.reason, row.count)),
   );
 }
 

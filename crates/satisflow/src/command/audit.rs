@@ -6,11 +6,33 @@ use std::sync::Arc;
 use anyhow::Result;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::util::pretty::pretty_format_batches;
+use clap::Args;
 use satisflow_pipeline::{Audit, AuditReport, AuditScope, Difference, Ends};
 
 use super::say;
-use crate::cli::AuditArgs;
+use crate::arguments::ConfigArg;
 use crate::setup;
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// One KPI only.
+    #[arg(long)]
+    kpi: Option<String>,
+    /// Windows that end at this time or later: RFC 3339, or a date, whose midnight is UTC.
+    #[arg(long, value_name = "TIME", value_parser = crate::times::micros)]
+    since: Option<i64>,
+    /// Windows that end before this time.
+    #[arg(long, value_name = "TIME", value_parser = crate::times::micros)]
+    until: Option<i64>,
+    /// Decide every alert anew from the rows of `kpis`, and compare with the table `alerts`.
+    #[arg(long, conflicts_with_all = ["kpi", "since", "until", "print_sql"])]
+    alerts: bool,
+    /// Print the SQL and do nothing else.
+    #[arg(long)]
+    print_sql: bool,
+}
 
 pub(crate) async fn audit(args: AuditArgs) -> Result<ExitCode> {
     let checked = setup::load(&args.config.config)?;
@@ -19,6 +41,15 @@ pub(crate) async fn audit(args: AuditArgs) -> Result<ExitCode> {
     if let Some(name) = &scope.kpi {
         let known = checked.catalog.plan.definitions.iter().any(|definition| *definition.name == **name);
         anyhow::ensure!(known, "the catalog has no KPI `{name}`");
+    }
+    if args.alerts {
+        let report = match satisflow_pipeline::audit_alerts(&lake, &checked.catalog).await {
+            Ok(report) => report,
+            Err(error) => return Err(setup::explained(&lake, error.into()).await),
+        };
+        report.differences.iter().try_for_each(|line| say(line))?;
+        say(&format!("{} alert rows compared, {} differences", report.rows, report.differences.len()))?;
+        return Ok(if report.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     let audit = Audit::new(&lake, Arc::clone(&checked.catalog)).await?;
     if args.print_sql {

@@ -1,15 +1,25 @@
 //! `satisflow check`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::Args;
 use satisflow_document::Problems;
 use satisflow_model::Scales;
 
 use super::say;
-use crate::cli::CheckArgs;
 use crate::setup;
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Configuration file; its catalog is checked with it.
+    #[arg(long, short)]
+    config: Option<PathBuf>,
+    /// Catalog file.
+    #[arg(long)]
+    catalog: Option<PathBuf>,
+}
 
 pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode> {
     let mut problems = Problems::new();

@@ -19,6 +19,8 @@ use super::say;
 use super::serve::Listeners;
 use crate::setup;
 
+/// Of a lake that has been there before, with the time behind it: each start has a broker of its own, whose offsets
+/// begin at 0.
 const TOPIC: &str = "feedback";
 const PARTITIONS: i32 = 4;
 /// The drop begins this long after the start.
@@ -34,7 +36,8 @@ pub(crate) struct DemoArgs {
     /// Events a second.
     #[arg(long, default_value_t = 200)]
     rate: u32,
-    /// Keep the lake in this folder; without it a temporary one is used and removed.
+    /// Keep the lake in this folder, or go on with the one that is there; without it a temporary one is used and
+    /// removed.
     #[arg(long)]
     lake: Option<PathBuf>,
     /// SQL listener.
@@ -76,8 +79,9 @@ pub(crate) async fn demo(args: DemoArgs) -> Result<ExitCode> {
     let stop = CancellationToken::new();
     satisflow_runtime::stop_on_signal(stop.clone())?;
     let folder = Folder::create()?;
-    let broker = EmbeddedBroker::start(TOPIC, PARTITIONS)?;
-    let config = write_config(&folder.path, &args, &broker.brokers())?;
+    let topic = topic(args.lake.as_deref());
+    let broker = EmbeddedBroker::start(&topic, PARTITIONS)?;
+    let config = write_config(&folder.path, &args, &topic, &broker.brokers())?;
     let checked = setup::load(&config)?;
     let listeners = Listeners::bind(&checked.config).await?;
     let (sql, http) = listeners.addresses()?;
@@ -87,7 +91,7 @@ pub(crate) async fn demo(args: DemoArgs) -> Result<ExitCode> {
     };
     let parts = parts?;
     let kafka = checked.config.kafka.clone().context("the demo's configuration names its broker")?;
-    let producing = tokio::spawn(produce(broker.brokers(), args.rate, stop.clone()));
+    let producing = tokio::spawn(produce(broker.brokers(), topic, args.rate, stop.clone()));
     let board = tokio::spawn(show(Board::new(parts.shared.clone(), WINDOW), hints(sql, http), stop.clone()));
     if let Some(duration) = args.duration {
         let stop = stop.clone();
@@ -115,14 +119,22 @@ fn hints(sql: std::net::SocketAddr, http: std::net::SocketAddr) -> String {
     )
 }
 
-fn write_config(folder: &Path, args: &DemoArgs, brokers: &str) -> Result<PathBuf> {
+fn topic(lake: Option<&Path>) -> String {
+    if lake.is_some_and(|lake| lake.join("records").exists()) {
+        format!("{TOPIC}-{}", satisflow_runtime::now_micros() / 1_000_000)
+    } else {
+        TOPIC.to_owned()
+    }
+}
+
+fn write_config(folder: &Path, args: &DemoArgs, topic: &str, brokers: &str) -> Result<PathBuf> {
     let lake = match &args.lake {
         Some(path) => std::path::absolute(path)?,
         None => folder.join("lake"),
     };
     let text = format!(
         "version: 1\nlake: {{ url: {lake:?}, flush_interval_ms: 500 }}\nkafka: {{ brokers: {brokers:?}, group_id: satisflow-demo }}\n\
-         sources: [{{ topic: {TOPIC} }}]\ncatalog: catalog.yaml\nallowed_lateness_ms: 2000\nidle_after_ms: 5000\n\
+         sources: [{{ topic: {topic} }}]\ncatalog: catalog.yaml\nallowed_lateness_ms: 2000\nidle_after_ms: 5000\n\
          sql: {{ listen: {:?} }}\nhttp: {{ listen: {:?} }}\n",
         args.sql_listen, args.http_listen
     );
@@ -133,9 +145,9 @@ fn write_config(folder: &Path, args: &DemoArgs, brokers: &str) -> Result<PathBuf
 }
 
 /// A bounded rate of events of this moment, with a drop in one department.
-async fn produce(brokers: String, rate: u32, stop: CancellationToken) -> Result<()> {
+async fn produce(brokers: String, topic: String, rate: u32, stop: CancellationToken) -> Result<()> {
     const TICK: Duration = Duration::from_millis(50);
-    let producer = Producer::new(&brokers, TOPIC, &BTreeMap::new())?;
+    let producer = Producer::new(&brokers, &topic, &BTreeMap::new())?;
     let config = GenerateConfig { partitions: PARTITIONS, late: 0.0, ..GenerateConfig::new(7, u64::MAX) };
     let mut generator = Generator::new(config);
     let started = Instant::now();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use satisflow_generate::{GenerateConfig, Generated, Generator};
 use satisflow_kafka::{Producer, ensure_topic};
@@ -113,7 +113,15 @@ fn write_line(payload: &[u8]) -> Result<()> {
 async fn to_kafka(args: &GenerateArgs, brokers: &str, topic: &str) -> Result<()> {
     const KEPT_FOR_TRUTH: usize = 50_000;
     let properties: BTreeMap<String, String> = args.properties.iter().cloned().collect();
-    ensure_topic(brokers, topic, args.partitions, &properties).await?;
+    let there = ensure_topic(brokers, topic, args.partitions, &properties).await?;
+    let needed = usize::try_from(args.partitions).unwrap_or(0);
+    if let Some(there) = there.filter(|there| args.events > 0 && *there < needed) {
+        bail!(
+            "topic `{topic}` is there already and has {there} partitions, and `--partitions` is {}: say \
+             `--partitions {there}`, or give the topic more partitions",
+            args.partitions
+        );
+    }
     let producer = Producer::new(brokers, topic, &properties)?;
     let mut truth = truth_file(args)?;
     let mut kept: BTreeMap<u64, Generated> = BTreeMap::new();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use prometheus::core::Collector;
 use prometheus::proto::Metric as Sample;
 use satisflow_catalog::{Catalog, MetricDefinition};
-use satisflow_kpi::{Definition, Metric, Window, WindowSpan};
+use satisflow_kpi::{Comparison, Definition, Metric, Window, WindowSpan};
 use satisflow_pipeline::PipelineMetrics;
 use satisflow_rules::{Side, Threshold};
 use serde_json::{Value, json};
@@ -27,8 +27,8 @@ fn window(window: &Window) -> Value {
         WindowSpan::Rolling { length, step } => {
             json!({"name": name, "length_secs": *length as f64 / 1e6, "step_secs": *step as f64 / 1e6})
         }
-        WindowSpan::Calendar { unit, zone } => {
-            json!({"name": name, "calendar": unit.as_str(), "zone": zone.iana_name()})
+        WindowSpan::Calendar { unit, zone, last } => {
+            json!({"name": name, "calendar": unit.as_str(), "last": last, "zone": zone.iana_name()})
         }
         WindowSpan::All => json!({"name": name, "all": true}),
     }
@@ -41,8 +41,8 @@ fn kpi(catalog: &Catalog, metric: &MetricDefinition, definition: &Definition) ->
         "name": &*metric.name,
         "description": &metric.description,
         "unit": &metric.unit,
-        "form": form(metric.metric),
-        "per": metric.metric.per(),
+        "form": metric.compared.as_ref().map_or_else(|| form(metric.metric), compared_form),
+        "per": if metric.compared.is_some() { 1 } else { metric.metric.per() },
         "n_min": definition.n_min,
         "fingerprint": &*definition.fingerprint,
         "windows": definition.windows.iter().map(|w| &*plan.windows[*w].name).collect::<Vec<_>>(),
@@ -61,6 +61,23 @@ fn form(metric: Metric) -> &'static str {
         Metric::Sum(_) => "sum",
         Metric::Distinct(_) => "distinct",
         Metric::Quantile { .. } => "quantile",
+    }
+}
+
+fn compared_form(comparison: &Comparison) -> &'static str {
+    match comparison {
+        Comparison::Rank { .. } | Comparison::RankOfGap { .. } => "rank",
+        Comparison::Shrunk(_) => "shrunk",
+        Comparison::TotalShare => "total_share",
+        Comparison::CumulativeShare => "cumulative_share",
+        Comparison::VitalFew { .. } => "vital_few",
+        Comparison::Minus(_) | Comparison::Others => "gap",
+        Comparison::Change(_) => "change",
+        Comparison::Quotient(_) => "quotient",
+        Comparison::Climbed { .. } => "rank_change",
+        Comparison::Sigma => "sigma",
+        Comparison::PValue { .. } => "p_value",
+        Comparison::WeightedRanks(_) => "weighted_ranks",
     }
 }
 

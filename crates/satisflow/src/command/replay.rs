@@ -1,16 +1,30 @@
 //! `satisflow replay`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
+use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use prometheus::Registry;
 use satisflow_config::Config;
 use satisflow_pipeline::Replay;
 
-use crate::cli::ReplayArgs;
+use crate::arguments::ConfigArg;
 use crate::setup;
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// Files of JSON lines.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// The topic in `sources` whose mapping the files have; needed where there are several.
+    #[arg(long, value_name = "TOPIC")]
+    source: Option<String>,
+    #[command(flatten)]
+    config: ConfigArg,
+}
 
 pub(crate) async fn replay(args: ReplayArgs) -> Result<ExitCode> {
     let checked = setup::load(&args.config.config)?;

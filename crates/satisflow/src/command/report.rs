@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::Float64Type;
+use arrow::datatypes::{Float64Type, TimestampMicrosecondType};
 use arrow::util::display::array_value_to_string;
 use clap::{Args, ValueEnum};
 use futures::TryStreamExt;
@@ -20,7 +20,7 @@ use satisflow_model::Scales;
 use satisflow_sql::{Caller, SqlService};
 
 use super::{say, sql};
-use crate::cli::LakeArg;
+use crate::arguments::LakeArg;
 use crate::report::period::{self, Period};
 use crate::report::{Kpi, Report, Row, Window, render};
 use crate::setup;
@@ -96,9 +96,11 @@ async fn read(lake: &Lake, catalog: &Catalog, args: &ReportArgs) -> Result<Repor
     let windows = windows(catalog, &args.period)?;
     let service = sql::over(lake)?;
     let as_of = match args.as_of {
-        Some(micros) => Timestamp::from_microsecond(micros)?.to_string(),
+        Some(micros) => micros,
         None => last_publication(&service).await?,
     };
+    // Written in one place: Arrow and jiff give the fraction of a second different lengths.
+    let as_of = Timestamp::from_microsecond(as_of)?.to_string();
     let query = format!("SELECT * FROM kpi_as_of('{as_of}') WHERE {}", condition(&windows, &args.kpi));
     let mut rows: BTreeMap<String, Vec<Row>> = BTreeMap::new();
     let mut batches = service.query(&query, Caller::ALL).await?;
@@ -114,7 +116,7 @@ fn windows(catalog: &Catalog, period: &Period) -> Result<Vec<Window>> {
     let mut found = Vec::new();
     let mut others = Vec::new();
     for window in &catalog.plan.windows {
-        let WindowSpan::Calendar { unit, zone } = &window.span else { continue };
+        let WindowSpan::Calendar { unit, zone, last: 1 } = &window.span else { continue };
         if *unit != period.unit {
             others.push(format!("`{}` ({})", window.name, unit.as_str()));
             continue;
@@ -135,11 +137,12 @@ fn windows(catalog: &Catalog, period: &Period) -> Result<Vec<Window>> {
     Ok(found)
 }
 
-async fn last_publication(service: &SqlService) -> Result<String> {
+/// µs since the epoch.
+async fn last_publication(service: &SqlService) -> Result<i64> {
     let mut batches = service.query("SELECT max(computed_at) AS last FROM kpis", Caller::ALL).await?;
     let batch = batches.try_next().await?.context("no answer")?;
     ensure!(batch["last"].is_valid(0), "the lake has no KPI rows: nothing was published yet");
-    Ok(array_value_to_string(&batch["last"], 0)?)
+    Ok(batch["last"].as_primitive::<TimestampMicrosecondType>().value(0))
 }
 
 fn condition(windows: &[Window], kpis: &[String]) -> String {

@@ -2,16 +2,28 @@
 
 use std::num::NonZeroU64;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use clap::Args;
 use prometheus::Registry;
 use satisflow_kafka::KafkaConfig;
 use satisflow_pipeline::{SelfAudit, Service, ServiceParts};
+use satisflow_webhooks::Webhooks;
 use tokio_util::sync::CancellationToken;
 
 use super::serve::{Listeners, Serving};
-use crate::cli::RunArgs;
+use crate::arguments::ConfigArg;
 use crate::setup;
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Read what is there, close every window, and exit.
+    #[arg(long)]
+    exit_at_end: bool,
+}
 
 pub(crate) async fn run(args: RunArgs) -> Result<ExitCode> {
     // First of all: whoever is told to stop while it starts ends in order, too.
@@ -22,6 +34,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<ExitCode> {
         checked.config.kafka.clone().context("the configuration has no `kafka`: add `kafka: { brokers: ... }`")?;
     let listeners = Listeners::bind(&checked.config).await?;
     let (sql, http) = listeners.addresses()?;
+    let flight = listeners.flight_address()?;
     let registry = Registry::new();
     let parts = tokio::select! {
         biased;
@@ -29,7 +42,12 @@ pub(crate) async fn run(args: RunArgs) -> Result<ExitCode> {
         parts = setup::parts(&checked, &registry) => parts?,
     };
     tracing::info!("SQL at {sql}: psql -h {} -p {} satisflow", sql.ip(), sql.port());
-    tracing::info!("the page at http://{http}/, metrics at http://{http}/metrics, SQL over HTTP at http://{http}/sql");
+    let web = format!("{}://{http}", if checked.config.http.tls.is_some() { "https" } else { "http" });
+    tracing::info!("the page at {web}/, metrics at {web}/metrics, SQL over HTTP at {web}/sql");
+    if let Some(flight) = flight {
+        let scheme = if checked.config.tls.is_some() { "grpc+tls" } else { "grpc" };
+        tracing::info!("Flight SQL at {scheme}://{flight}");
+    }
     serve_and_collect(listeners, parts, registry, kafka, stop, args.exit_at_end).await?;
     Ok(ExitCode::SUCCESS)
 }
@@ -43,10 +61,11 @@ pub(crate) async fn serve_and_collect(
     stop: CancellationToken,
     exit_at_end: bool,
 ) -> Result<()> {
-    let lake = std::sync::Arc::clone(&parts.lake);
+    let lake = Arc::clone(&parts.lake);
     let serving = Serving::start(listeners, &parts, &registry)?;
     let maintenance = tokio::spawn(maintain(parts.clone(), stop.clone()));
     let audit = SelfAudit::new(parts.clone(), &registry)?.map(|audit| spawn_audit(audit, stop.clone()));
+    let webhooks = start_webhooks(&parts, &registry, stop.clone()).await?;
     let collected = Service::run(parts, kafka, stop.clone(), exit_at_end).await;
     stop.cancel();
     if maintenance.await.is_err() {
@@ -57,11 +76,28 @@ pub(crate) async fn serve_and_collect(
     {
         tracing::error!("the audit has panicked");
     }
+    if webhooks.await.is_err() {
+        tracing::error!("telling webhooks has panicked");
+    }
     serving.stop().await;
     match collected {
         Ok(()) => Ok(()),
         Err(error) => Err(setup::explained(&lake, error.into()).await),
     }
+}
+
+/// Tells receivers of what changes from here on, and of what an earlier process has left untold.
+async fn start_webhooks(
+    parts: &ServiceParts,
+    registry: &Registry,
+    stop: CancellationToken,
+) -> Result<tokio::task::JoinHandle<()>> {
+    let shared = parts.shared.clone();
+    let is_publisher = Arc::new(move || shared.look(|_| ()).is_some());
+    let (lake, receivers) = (Arc::clone(&parts.lake), parts.config.webhooks.clone());
+    let webhooks = Webhooks::new(lake, receivers, parts.config.external_url.clone(), is_publisher, registry)?;
+    webhooks.begin().await?;
+    Ok(tokio::spawn(webhooks.run(stop)))
 }
 
 /// Runs the audit on a thread of its own: planning many statements must not

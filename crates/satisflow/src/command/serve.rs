@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use axum::Router;
+use datafusion::catalog::TableProvider;
 use prometheus::Registry;
 use satisflow_config::{Config, UserSettings};
 use satisflow_pipeline::ServiceParts;
-use satisflow_sql::{Access, SqlLimits, SqlService, Tables, User};
-use satisflow_web::{Changes, Readiness, WebState};
+use satisflow_sql::{Access, FlightLimits, HttpDoor, HttpLogins, SqlLimits, SqlMetrics, SqlService, Tables, User};
+use satisflow_web::{Changes, Reach, Readiness, Routes, WebState};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Listeners {
     sql: TcpListener,
     http: TcpListener,
+    /// Where Flight SQL is wanted.
+    flight: Option<TcpListener>,
 }
 
 impl Listeners {
@@ -31,11 +33,23 @@ impl Listeners {
             let hint = format!("`{what}.listen` {address} can't be used: is another service running there?");
             TcpListener::bind(address).await.context(hint)
         };
-        let (sql, http) = (bind("sql", config.sql_listen).await, bind("http", config.http_listen).await);
-        match (sql, http) {
-            (Err(sql), Err(http)) => anyhow::bail!("{sql:#}; {http:#}"),
-            (sql, http) => Ok(Listeners { sql: sql?, http: http? }),
+        let (sql, http) = (bind("sql", config.sql_listen).await, bind("http", config.http.listen).await);
+        let flight = match config.flight.listen {
+            Some(address) => bind("flight", address).await.map(Some),
+            None => Ok(None),
+        };
+        match (sql, http, flight) {
+            (Ok(sql), Ok(http), Ok(flight)) => Ok(Listeners { sql, http, flight }),
+            (sql, http, flight) => {
+                let errors = [sql.err(), http.err(), flight.err()].into_iter().flatten();
+                anyhow::bail!(errors.map(|error| format!("{error:#}")).collect::<Vec<_>>().join("; "))
+            }
         }
+    }
+
+    /// Where Flight SQL is served, if it is.
+    pub(crate) fn flight_address(&self) -> Result<Option<std::net::SocketAddr>> {
+        Ok(self.flight.as_ref().map(TcpListener::local_addr).transpose()?)
     }
 
     pub(crate) fn addresses(&self) -> Result<(std::net::SocketAddr, std::net::SocketAddr)> {
@@ -57,23 +71,32 @@ impl Serving {
             statement_timeout: config.statement_timeout,
             idle_timeout: config.idle_timeout,
             memory_bytes_max: config.query_memory_bytes_max,
-            rows_max: config.http_rows_max,
+            rows_max: config.http.rows_max,
             ..SqlLimits::default()
         };
         let tables = Tables {
             records: parts.lake.live_records(),
             kpis: parts.lake.kpis_provider(),
+            alerts: parts.lake.alerts_provider().map(|alerts| alerts as Arc<dyn TableProvider>),
             kpi_live: Some(Arc::new(parts.live_kpis())),
         };
         let access = Arc::new(access(config)?);
-        let sql = SqlService::new(&tables, limits, access.callers())?;
+        let sql = SqlService::new(&tables, limits, SqlMetrics::new(registry)?, access.callers())?;
         let stop = CancellationToken::new();
-        let web = web(parts, registry, stop.clone())?;
+        let Routes { open, counts, metrics } = web(parts, registry, stop.clone())?;
+        let door = HttpDoor::new(Arc::clone(&access), logins(config))?;
+        let router = open.merge(door.guard_counts(counts)).merge(door.guard_metrics(metrics)).merge(door.sessions());
+        let router = router.merge(satisflow_sql::http_router(Arc::clone(&sql), &door));
         let mut tasks = JoinSet::new();
-        let router = web.merge(satisflow_sql::http_router(Arc::clone(&sql), Arc::clone(&access)));
         let (pg_stop, http_stop) = (stop.clone(), stop.clone());
+        if let Some(listener) = listeners.flight {
+            let (sql, access, limits, stop) = (Arc::clone(&sql), Arc::clone(&access), flight(config), stop.clone());
+            tasks.spawn(async move { Ok(satisflow_sql::serve_flight(listener, sql, access, limits, stop).await?) });
+        }
+        let (reach, of_opened, of_refused) = (reach(config), sql.metrics(), sql.metrics());
+        let (opened, refused) = (move || of_opened.http_connection(), move || of_refused.refuse_http());
         tasks.spawn(async move { Ok(satisflow_sql::serve_pg(listeners.sql, sql, access, pg_stop).await?) });
-        tasks.spawn(async move { satisflow_web::serve(listeners.http, router, http_stop).await });
+        tasks.spawn(satisflow_web::serve(listeners.http, router, reach, opened, refused, http_stop));
         Ok(Serving { tasks, stop })
     }
 
@@ -94,7 +117,7 @@ impl Serving {
 }
 
 /// Everything over HTTP but SQL.
-fn web(parts: &ServiceParts, registry: &Registry, stop: CancellationToken) -> Result<Router> {
+fn web(parts: &ServiceParts, registry: &Registry, stop: CancellationToken) -> Result<Routes> {
     let gauges = parts.gauges(registry)?;
     let (shared, metrics) = (parts.shared.clone(), parts.metrics.clone());
     let state = WebState {
@@ -106,9 +129,45 @@ fn web(parts: &ServiceParts, registry: &Registry, stop: CancellationToken) -> Re
         }),
         catalog: Arc::new(page::catalog(&parts.catalog)),
         pipeline: Arc::new(move || page::pipeline(&metrics)),
-        changes: Changes { records: parts.lake.live_records().changes(), kpis: parts.lake.kpis_provider().changes() },
+        changes: Changes {
+            records: parts.lake.live_records().changes(),
+            kpis: parts.lake.kpis_provider().changes(),
+            alerts: parts.lake.alerts_provider().map(|alerts| alerts.changes()),
+        },
     };
-    Ok(satisflow_web::router(state, stop))
+    Ok(satisflow_web::routes(state, stop))
+}
+
+fn logins(config: &Config) -> HttpLogins {
+    let http = &config.http;
+    HttpLogins {
+        secure: http.is_secure(),
+        session_lifetime: http.session_lifetime,
+        counts_open: http.is_local,
+        metrics_open: http.metrics_open,
+        metrics_tokens: http.metrics_tokens.clone(),
+    }
+}
+
+fn reach(config: &Config) -> Reach {
+    let http = &config.http;
+    Reach {
+        tls: http.tls.clone(),
+        names: http.hosts.clone(),
+        network: !config.users.is_empty() && http.is_secure(),
+        connections_max: http.connections_max,
+        idle_timeout: http.idle_timeout,
+    }
+}
+
+fn flight(config: &Config) -> FlightLimits {
+    let settings = &config.flight;
+    FlightLimits {
+        connections_max: settings.connections_max,
+        streams_max: settings.streams_max,
+        rows_max: settings.rows_max,
+        token_lifetime: settings.token_lifetime,
+    }
 }
 
 fn access(config: &Config) -> Result<Access> {

@@ -6,13 +6,27 @@ use std::time::Duration;
 
 use anyhow::Result;
 use arrow::array::RecordBatch;
+use clap::Args;
+use datafusion::catalog::TableProvider;
 use futures::TryStreamExt;
+use prometheus::Registry;
 use satisflow_lake::{Lake, StoreOptions};
-use satisflow_sql::{Caller, SqlLimits, SqlService, Tables};
+use satisflow_sql::{Caller, SqlLimits, SqlMetrics, SqlService, Tables};
 
 use super::say;
-use crate::cli::{Format, LakeArg, SqlArgs};
+use crate::arguments::{Format, LakeArg};
 use crate::setup;
+
+#[derive(Debug, Args)]
+pub(crate) struct SqlArgs {
+    #[command(flatten)]
+    lake: LakeArg,
+    /// The query.
+    query: String,
+    /// Form of the result.
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+}
 
 pub(crate) async fn sql(args: SqlArgs) -> Result<ExitCode> {
     let lake = lake(&args.lake).await?;
@@ -60,9 +74,10 @@ pub(crate) async fn lake(args: &LakeArg) -> Result<Arc<Lake>> {
 
 /// SQL over an open lake.
 pub(crate) fn over(lake: &Lake) -> Result<Arc<SqlService>> {
-    let tables = Tables { records: lake.live_records(), kpis: lake.kpis_provider(), kpi_live: None };
+    let alerts = lake.alerts_provider().map(|alerts| alerts as Arc<dyn TableProvider>);
+    let tables = Tables { records: lake.live_records(), kpis: lake.kpis_provider(), alerts, kpi_live: None };
     let limits = SqlLimits { statement_timeout: OFFLINE_TIMEOUT, ..SqlLimits::default() };
-    Ok(SqlService::new(&tables, limits, [Caller::ALL])?)
+    Ok(SqlService::new(&tables, limits, SqlMetrics::new(&Registry::new())?, [Caller::ALL])?)
 }
 
 /// Prints rows as they come.

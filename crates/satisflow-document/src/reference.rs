@@ -1,36 +1,45 @@
-//! The reference of every setting, from the schema that the settings are checked against.
+//! The reference of every field of a document, from the schema that it is checked against.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-/// Markdown: a table for each part of the configuration.
-pub fn reference() -> String {
-    let schema = crate::json_schema();
-    let mut text = "# Configuration\n\nGenerated from the code. \
-         [satisflow.example.yaml](../satisflow.example.yaml) shows every part with its defaults; \
-         `satisflow check` names every mistake with its line. `${NAME}` and `${NAME:-default}` stand for \
-         environment variables.\n"
-        .to_owned();
-    let mut seen = BTreeSet::new();
-    table(&schema, &schema, "", &mut seen, &mut text);
+/// Markdown: the head, then a table for each part of the document, under the places where it may be.
+pub fn reference(head: &str, schema: &Value) -> String {
+    let mut text = head.to_owned() + &table(schema, schema, "Top level");
+    let mut found = Vec::new();
+    places(schema, schema, "", &mut found);
+    for (part, paths) in found {
+        let heading: Vec<String> = paths.iter().map(|path| format!("`{path}`")).collect();
+        text += &table(schema, &schema["$defs"][&part], &heading.join(", "));
+    }
     text
 }
 
-fn table(schema: &Value, object: &Value, path: &str, seen: &mut BTreeSet<String>, text: &mut String) {
-    let Some(properties) = object.get("properties").and_then(Value::as_object) else { return };
-    let heading = if path.is_empty() { "Top level".to_owned() } else { format!("`{path}`") };
-    *text += &format!("\n## {heading}\n\n| field | type | default | meaning |\n|---|---|---|---|\n");
+fn table(schema: &Value, object: &Value, heading: &str) -> String {
+    let Some(properties) = object.get("properties").and_then(Value::as_object) else { return String::new() };
+    let mut text = format!("\n## {heading}\n\n| field | type | default | meaning |\n|---|---|---|---|\n");
     for (name, property) in properties {
         let meaning = property.get("description").and_then(Value::as_str).unwrap_or_default().replace('\n', " ");
         let (kind, default) = (kind(schema, property), default(object, name, property));
-        *text += &format!("| `{name}` | {kind} | {default} | {meaning} |\n");
+        text += &format!("| `{name}` | {kind} | {default} | {meaning} |\n");
     }
-    for (name, property) in properties {
+    text
+}
+
+/// Definitions in the document's order, each with the paths that lead to it; what is below is told of the first.
+fn places(schema: &Value, object: &Value, path: &str, found: &mut Vec<(String, Vec<String>)>) {
+    for (name, property) in object.get("properties").and_then(Value::as_object).into_iter().flatten() {
         let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
         for (part, suffix) in parts(schema, property) {
-            if seen.insert(part.clone()) {
-                table(schema, &schema["$defs"][&part], &format!("{below}{suffix}"), seen, text);
+            let place = format!("{below}{suffix}");
+            match found.iter_mut().find(|(known, _)| *known == part) {
+                Some((_, paths)) if paths.contains(&place) => {}
+                Some((_, paths)) => paths.push(place),
+                None => {
+                    found.push((part.clone(), vec![place.clone()]));
+                    places(schema, &schema["$defs"][&part], &place, found);
+                }
             }
         }
     }
