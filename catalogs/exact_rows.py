@@ -118,6 +118,7 @@ class Measure:
 
     Means speak for a population: `strata(event)` are its categories, one a margin, and `margins` how many are in
     each; None, or a category that is not there, is not read. After `half_life` steps an event weighs half.
+    A shortfall holds the one category of each against `targets`: its target, and what a point below it weighs.
     """
 
     def __init__(
@@ -131,11 +132,13 @@ class Measure:
         strata=None,
         margins=(),
         half_life=None,
+        targets=None,
     ):
         self.value, self.weight = value, weight
         self.key, self.last, self.n = first_per or last_per, last_per is not None, n
         self.distinct = distinct
-        self.strata, self.margins, self.half_life = strata, margins, half_life
+        self.strata, self.margins, self.half_life = strata, [targets] if targets else margins, half_life
+        self.targets = targets
 
     def cell(self, event):
         """The categories of an event; None outside of the population."""
@@ -252,8 +255,8 @@ def raked(masses, margins):
     return None
 
 
-def represented(measure, window, end, held):
-    """The mean of a window's events, each stratum with its share of the population; None if one is empty."""
+def faded_cells(measure, window, end, held):
+    """Weights, and weighted values, of each stratum at an end."""
     cells = {}
     for event, value, weight, _ in held:
         if not weight:
@@ -263,6 +266,21 @@ def represented(measure, window, end, held):
         cell = measure.cell(event) if measure.strata else ()
         below, total = cells.get(cell, (0, 0))
         cells[cell] = (below + weight, total + weight * value)
+    return cells
+
+
+def lacking(measure, window, end, held):
+    """What the means of strata lack to their targets, each by its weight; None if one is empty."""
+    cells = faded_cells(measure, window, end, held)
+    if any((category,) not in cells for category in measure.targets):
+        return None
+    means = {category: cells[(category,)][1] / cells[(category,)][0] for category in measure.targets}
+    return sum(weight * max(0, goal - means[category]) for category, (goal, weight) in measure.targets.items())
+
+
+def represented(measure, window, end, held):
+    """The mean of a window's events, each stratum with its share of the population; None if one is empty."""
+    cells = faded_cells(measure, window, end, held)
     if not measure.margins:
         shares = {cell: 1 for cell in cells}
     elif len(measure.margins) == 1:
@@ -572,6 +590,8 @@ def single_rows(events, void, keyed, windows, grouped, name, kpi):
             for end in {end for e, *_ in entries for end in ends(e["time"]) if end <= last}:
                 held = [entry for entry in entries if window.holds(entry[0]["time"], end)]
                 value, n = value_of(kpi, held)
+                if kpi.kind == "shortfall":
+                    value = lacking(kpi.measure, window, end, held)
                 if kpi.kind in ("mean", "share", "balance") and (kpi.measure.margins or kpi.measure.half_life):
                     value = represented(kpi.measure, window, end, held)
                     value = 100 * value if kpi.kind == "balance" and value is not None else value

@@ -24,6 +24,7 @@ mod index;
 pub(crate) mod joins;
 mod keyed;
 mod scales;
+mod targets;
 mod validity;
 mod weighting;
 
@@ -245,7 +246,10 @@ fn measures(raw: &RawCatalog, named: Named<'_>, checker: &mut Checker<'_>) -> Ve
         let topics = measure.topics.iter().map(|topic| topic.as_str().into()).collect();
         let per_answer = measure.per_answer;
         let (represented, population) = population.unzip();
-        let weighting = (population.is_some() || half_life.is_some()).then_some(Weighting { population, half_life });
+        let (held, targets) = targets::targets(&pointer, measure, named, checker).unzip();
+        let represented = represented.or(held);
+        let weighting = Weighting { population, half_life, targets: targets.unwrap_or_default() };
+        let weighting = (weighting != Weighting::default()).then_some(weighting);
         Measure {
             name: name.as_str().into(),
             filter,
@@ -324,6 +328,7 @@ fn add_metric(catalog: &mut Catalog, raw: &RawCatalog, name: &str, metric: &RawM
     let Some(kind) = metric_kind(catalog, &pointer, metric, checker) else { return };
     let windows = metric_windows(catalog, raw, &pointer, metric, checker);
     weighting::fits(catalog, &pointer, kind, &windows, checker);
+    targets::fit(catalog, &pointer, kind, checker);
     let resolved = ResolvedMetric {
         metric: kind,
         compared: None,
@@ -434,6 +439,7 @@ fn metric_kind(catalog: &Catalog, pointer: &str, raw: &RawMetric, checker: &mut 
     kinds.extend(raw.mean.as_deref().map(|name| measure("mean", name).map(Metric::Mean)));
     kinds.extend(raw.share.as_deref().map(|name| measure("share", name).map(Metric::Share)));
     kinds.extend(raw.balance.as_deref().map(|name| measure("balance", name).map(Metric::Balance)));
+    kinds.extend(raw.shortfall.as_deref().map(|name| measure("shortfall", name).map(Metric::Shortfall)));
     kinds.extend(raw.count.as_deref().map(|name| measure("count", name).map(Metric::Count)));
     kinds.extend(raw.sum.as_deref().map(|name| measure("sum", name).map(Metric::Sum)));
     kinds.extend(raw.ratio.as_ref().map(|ratio| {
@@ -457,8 +463,7 @@ fn metric_kind(catalog: &Catalog, pointer: &str, raw: &RawMetric, checker: &mut 
         [one] => *one,
         _ => {
             let message = format!("a metric has exactly one aggregate, here are {}", kinds.len());
-            let hint =
-                "one of `mean`, `share`, `balance`, `ratio`, `count`, `sum`, `distinct`, `quantile`, `rank`, ...";
+            let hint = "one of `mean`, `share`, `balance`, `shortfall`, `ratio`, `count`, `sum`, `distinct`, `quantile`, `rank`, ...";
             checker.problem(pointer, message, hint);
             None
         }

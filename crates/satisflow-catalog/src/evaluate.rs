@@ -17,7 +17,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::prelude::SessionContext;
-use satisflow_document::{Document, Problems, escape};
+use satisflow_document::{Document, Problems};
 use satisflow_kpi::{Batch, JoinInput, Joined, MeasureInput, Sign};
 use sha2::{Digest, Sha256};
 
@@ -346,7 +346,7 @@ pub(crate) fn check(document: &Document, raw: &RawCatalog, catalog: &mut Catalog
             plan(at("distinct"), distinct, Yields::Text, reads.own());
         }
         for margin in measure.represented.iter().flat_map(|represented| &represented.margins) {
-            plan(at(&format!("population/{}/by", escape(&margin.name))), &margin.by, Yields::Text, reads.own());
+            plan(at(&margin.place), &margin.by, Yields::Text, reads.own());
         }
         if !measure.joins.is_empty() {
             joined::always_selected(measure);

@@ -1,6 +1,6 @@
 //! Identity of everything that a definition's values depend on.
 
-use satisflow_kpi::{Comparison, Kept, Metric, Other, RankPart, Rate, Shrink, Validity, Window, WindowSpan};
+use satisflow_kpi::{Comparison, Kept, Metric, Other, RankPart, Rate, Shrink, Validity, Weighting, Window, WindowSpan};
 use satisflow_model::FOLDING_VERSION;
 use sha2::{Digest, Sha256};
 
@@ -45,7 +45,7 @@ pub(crate) fn fingerprint(parts: &Parts<'_>) -> String {
         lines.extend(m.joins.iter().map(join_text));
         lines.extend(m.distinct.as_ref().map(|key| format!("distinct {key:?}")));
         lines.extend(m.represented.as_ref().map(|represented| format!("cell {:?}", represented.cell)));
-        lines.extend(m.weighting.as_ref().map(|weighting| format!("weighting {weighting:?}")));
+        lines.extend(m.weighting.as_ref().map(weighting_text));
     }
     lines.extend(validity_text(parts.validity));
     lines.extend(parts.windows.iter().map(|window| format!("window {} {}", window.name, span_text(&window.span))));
@@ -58,6 +58,12 @@ pub(crate) fn fingerprint(parts: &Parts<'_>) -> String {
     }
     let digest = Sha256::digest(lines.join("\n").as_bytes());
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// As it was before there were targets, where there are none.
+fn weighting_text(Weighting { population, half_life, targets }: &Weighting) -> String {
+    let targets = if targets.is_empty() { String::new() } else { format!(" targets {targets:?}") };
+    format!("weighting Weighting {{ population: {population:?}, half_life: {half_life:?} }}{targets}")
 }
 
 /// What is asked of a window; the measures of rates come with the others.
@@ -77,18 +83,12 @@ fn join_text(join: &Join) -> String {
 
 fn metric_name(metric: Metric) -> String {
     match metric {
-        Metric::Mean(_) => "mean".to_owned(),
-        Metric::Share(_) => "share".to_owned(),
-        Metric::Balance(_) => "balance".to_owned(),
-        Metric::Ratio { per: 1, .. } => "ratio".to_owned(),
-        Metric::Ratio { per, .. } => format!("ratio per {per}"),
-        Metric::Count(_) => "count".to_owned(),
-        Metric::Sum(_) => "sum".to_owned(),
-        Metric::Distinct(_) => "distinct".to_owned(),
+        Metric::Ratio { per, .. } if per != 1 => format!("ratio per {per}"),
         Metric::Quantile { millionths, digits: None, .. } => format!("quantile {millionths}"),
         Metric::Quantile { millionths, digits: Some(digits), .. } => {
             format!("quantile {millionths} of {digits} digits")
         }
+        _ => metric.as_str().to_owned(),
     }
 }
 

@@ -19,7 +19,7 @@ pub use compared::{
     RawVitalFew,
 };
 pub use joins::{RawJoin, RawJoinField};
-pub use population::RawMargin;
+pub use population::{RawMargin, RawTarget, RawTargets};
 pub use scales::{RawClass, RawLabels, RawScale, RawScaleVersion};
 pub use validity::{RawRate, RawValidity};
 
@@ -132,6 +132,9 @@ pub struct RawMeasure {
     /// are post-stratified, with several raked.
     #[serde(default)]
     pub population: BTreeMap<String, RawMargin>,
+    /// What the means of its strata have to reach, for metrics with `shortfall`.
+    #[serde(default)]
+    pub targets: Option<RawTargets>,
     /// Time after which an event weighs half in means, such as `7d`, by age in whole steps of a
     /// rolling window, each of which divides it.
     #[serde(default)]
@@ -241,7 +244,7 @@ pub struct RawDefaults {
     pub groups_max: Option<u32>,
 }
 
-/// A metric: exactly one of `mean`, `share`, `balance`, `ratio`, `count`, `sum`, `distinct`, `quantile`,
+/// A metric: exactly one of `mean`, `share`, `balance`, `shortfall`, `ratio`, `count`, `sum`, `distinct`, `quantile`,
 /// or one that compares the groups of another metric, or two metrics: `rank`, `shrunk`, `total_share`,
 /// `cumulative_share`, `vital_few`, `gap`, `quotient`, `rank_change`, `sigma`, `p_value`, `weighted_ranks`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -256,6 +259,9 @@ pub struct RawMetric {
     /// Weighted mean of a measure whose value is 1, 0 or -1, in points from -100 to 100: NPS.
     #[serde(default)]
     pub balance: Option<String>,
+    /// How far the means of a measure's strata stay below its `targets`: sum of weight x share x max(0, target - mean).
+    #[serde(default)]
+    pub shortfall: Option<String>,
     /// One measure's sum over another's.
     #[serde(default)]
     pub ratio: Option<RawRatio>,

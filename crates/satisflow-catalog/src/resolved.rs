@@ -35,9 +35,9 @@ pub struct Measure {
     pub distinct: Option<String>,
     /// The key of which only some events count, and which.
     pub keyed: Option<KeyedBy>,
-    /// What part of a population an event is.
+    /// What part of a population an event is, or of which target.
     pub represented: Option<Represented>,
-    /// The population and the half-life that weigh its means.
+    /// The population, the half-life and the targets that weigh its means.
     pub weighting: Option<Weighting>,
     /// Other events of the same key, whose fields `value` and `weight` read.
     pub joins: Vec<Join>,
@@ -56,11 +56,13 @@ pub struct Represented {
     pub cell: String,
 }
 
-/// One way in which a population is divided.
+/// One way in which a population is divided, or that in which targets are given.
 #[derive(Debug, Clone)]
 pub struct Margin {
     /// Its name.
     pub name: Arc<str>,
+    /// Where its expression stands in the measure.
+    pub place: String,
     /// SQL of an event's category.
     pub by: String,
     /// The categories, in the order of their numbers.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::raw::RawConfig;
-use crate::resolver::{Resolver, size};
+use crate::resolver::{Resolver, seconds, size};
 
 /// The Arrow Flight SQL listener and its limits.
 #[derive(Debug, Clone, Copy)]
@@ -35,9 +35,7 @@ impl Resolver<'_> {
             connections_max: size(raw.connections_max, 64),
             streams_max: size(raw.streams_max, 64),
             rows_max: size(raw.rows_max, 10_000_000),
-            token_lifetime: Duration::from_secs(u64::from(
-                raw.token_lifetime_secs.unwrap_or(TOKEN_LIFETIME_SECS_DEFAULT),
-            )),
+            token_lifetime: seconds(raw.token_lifetime_secs, TOKEN_LIFETIME_SECS_DEFAULT),
         }
     }
 }

@@ -10,7 +10,7 @@ use satisflow_scram::TokenHash;
 use url::Url;
 
 use crate::raw::RawConfig;
-use crate::resolver::{Resolver, size};
+use crate::resolver::{Resolver, seconds, size};
 
 /// The HTTP listener and its limits.
 #[derive(Debug, Clone)]
@@ -57,7 +57,6 @@ impl Resolver<'_> {
         let own = self.tls("/http/tls", raw.tls.as_ref());
         let shared = tls.filter(|_| raw.tls.is_none() && !listen.ip().is_loopback() && !raw.tls_by_proxy);
         let is_local = listen.ip().is_loopback() && !raw.tls_by_proxy;
-        let secs = |value: Option<u32>, default: u32| Duration::from_secs(u64::from(value.unwrap_or(default)));
         HttpSettings {
             listen,
             tls: own.or_else(|| shared.cloned()),
@@ -66,9 +65,9 @@ impl Resolver<'_> {
             is_local,
             metrics_open: raw.metrics_open || is_local,
             metrics_tokens: self.tokens("/http/metrics_tokens", &raw.metrics_tokens),
-            session_lifetime: secs(raw.session_lifetime_secs, SESSION_LIFETIME_SECS_DEFAULT),
+            session_lifetime: seconds(raw.session_lifetime_secs, SESSION_LIFETIME_SECS_DEFAULT),
             connections_max: size(raw.connections_max, 256),
-            idle_timeout: secs(raw.idle_timeout_secs, IDLE_TIMEOUT_SECS_DEFAULT),
+            idle_timeout: seconds(raw.idle_timeout_secs, IDLE_TIMEOUT_SECS_DEFAULT),
             rows_max: size(raw.rows_max, 10_000_000),
         }
     }

@@ -65,6 +65,10 @@ pub(crate) fn millis(value: Option<u32>, default: u32) -> Duration {
     Duration::from_millis(u64::from(value.unwrap_or(default)))
 }
 
+pub(crate) fn seconds(value: Option<u32>, default: u32) -> Duration {
+    Duration::from_secs(u64::from(value.unwrap_or(default)))
+}
+
 pub(crate) fn size(value: Option<u32>, default: u32) -> usize {
     value.unwrap_or(default) as usize
 }

@@ -29,6 +29,9 @@ pub enum Metric {
     },
     /// Weighted mean of a measure whose values are 1, 0 and -1, in points: NPS (F6).
     Balance(usize),
+    /// How far the means of a measure's strata stay below their targets: the sum of `weight * max(0, target - mean)`
+    /// (S13), of a measure with [`Weighting::targets`].
+    Shortfall(usize),
     /// Number of events with a weight above 0.
     Count(usize),
     /// `sum(w x)`.
@@ -50,11 +53,31 @@ impl Metric {
     /// The measure whose moments the KPI's rows carry.
     pub fn measure(self) -> usize {
         match self {
-            Metric::Mean(m) | Metric::Share(m) | Metric::Balance(m) => m,
+            Metric::Mean(m) | Metric::Share(m) | Metric::Balance(m) | Metric::Shortfall(m) => m,
             Metric::Count(m) | Metric::Sum(m) | Metric::Distinct(m) => m,
             Metric::Quantile { measure, .. } => measure,
             Metric::Ratio { numerator, .. } => numerator,
         }
+    }
+
+    /// As catalogs write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Metric::Mean(_) => "mean",
+            Metric::Share(_) => "share",
+            Metric::Ratio { .. } => "ratio",
+            Metric::Balance(_) => "balance",
+            Metric::Shortfall(_) => "shortfall",
+            Metric::Count(_) => "count",
+            Metric::Sum(_) => "sum",
+            Metric::Distinct(_) => "distinct",
+            Metric::Quantile { .. } => "quantile",
+        }
+    }
+
+    /// Whether it is made of a measure's means, which a [`Weighting`] weighs.
+    pub fn is_of_means(self) -> bool {
+        matches!(self, Metric::Mean(_) | Metric::Share(_) | Metric::Balance(_) | Metric::Shortfall(_))
     }
 
     /// What numerator by denominator is multiplied with to give the value.
@@ -331,9 +354,8 @@ impl Plan {
 
     /// Whether a KPI reads sums by cell.
     pub(crate) fn reads_cells(&self, definition: &Definition) -> bool {
-        let (Metric::Mean(measure) | Metric::Share(measure) | Metric::Balance(measure)) = definition.metric else {
-            return false;
-        };
-        definition.compared.is_none() && (self.weightings.contains_key(&measure) || definition.validity.is_asked())
+        let is_weighted = self.weightings.contains_key(&definition.metric.measure());
+        let is_asked = is_weighted || definition.validity.is_asked();
+        definition.metric.is_of_means() && definition.compared.is_none() && is_asked
     }
 }

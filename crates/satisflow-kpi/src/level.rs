@@ -33,7 +33,8 @@ impl Family {
             Metric::Mean(_) | Metric::Balance(_) => Some(Family::Mean),
             Metric::Share(_) => Some(Family::Share),
             Metric::Ratio { .. } => Some(Family::Rate),
-            Metric::Count(_) | Metric::Sum(_) | Metric::Distinct(_) | Metric::Quantile { .. } => None,
+            Metric::Count(_) | Metric::Sum(_) | Metric::Distinct(_) => None,
+            Metric::Quantile { .. } | Metric::Shortfall(_) => None,
         }
     }
 }

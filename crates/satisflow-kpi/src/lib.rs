@@ -54,5 +54,5 @@ pub use satisflow_stats::weighted::decay_e12;
 pub use snapshot::SnapshotError;
 pub use sums::{Overflow, Sums, VALUE_SCALE, WEIGHT_SCALE};
 pub use validity::{Rate, Validity};
-pub use weighting::{Population, Weighted, Weighting};
+pub use weighting::{Population, StratumTarget, Weighted, Weighting};
 pub use window::{CalendarUnit, Window, WindowSpan};

@@ -172,6 +172,10 @@ impl Weighted {
         let figures = Figures { value, n_eff, se, ..plain };
         let interval = figures.value_f64().and_then(|value| match metric {
             Metric::Share(_) => n_eff.map(|n| stats::wilson(value, n)),
+            Metric::Shortfall(_) => se.map(|se| {
+                let Interval { low, high } = stats::normal(value, se);
+                Interval { low: low.max(0.0), high }
+            }),
             _ => se.map(|se| stats::normal(value, se)),
         });
         Figures { interval, ..figures }
@@ -196,7 +200,9 @@ pub(crate) fn value(metric: Metric, sums: &Sums, told: Option<Told>) -> Option<i
 /// Numerator, denominator and n.
 pub(crate) fn fraction(metric: Metric, sums: &Sums, told: Option<Told>) -> (i128, i128, i64) {
     match metric {
-        Metric::Mean(_) | Metric::Share(_) | Metric::Balance(_) => (sums.wx, sums.w * WEIGHT_TO_NUMERATOR, sums.n),
+        Metric::Mean(_) | Metric::Share(_) | Metric::Balance(_) | Metric::Shortfall(_) => {
+            (sums.wx, sums.w * WEIGHT_TO_NUMERATOR, sums.n)
+        }
         Metric::Ratio { .. } => (sums.wx, sums.base, sums.base_n),
         Metric::Count(_) => (i128::from(sums.n) * ONE, ONE, sums.n),
         Metric::Sum(_) => (sums.wx, ONE, sums.n),
@@ -211,7 +217,7 @@ fn standard_error(metric: Metric, sums: &Sums) -> Option<f64> {
         Metric::Mean(_) | Metric::Share(_) => stats::standard_error(sums),
         Metric::Balance(_) => stats::balance_error(sums),
         Metric::Ratio { per, .. } => rate_error(sums).map(|error| f64::from(per) * error),
-        Metric::Count(_) | Metric::Sum(_) => None,
+        Metric::Count(_) | Metric::Sum(_) | Metric::Shortfall(_) => None,
         Metric::Distinct(_) | Metric::Quantile { .. } => None,
     }
 }
@@ -257,7 +263,7 @@ fn interval(metric: Metric, sums: &Sums, se: Option<f64>) -> Option<Interval> {
         Metric::Balance(_) => se.map(|se| stats::normal(100.0 * ratio(sums.wx, sums.w * WEIGHT_TO_NUMERATOR), se)),
         Metric::Ratio { per, .. } => rate_interval(sums)
             .map(|Interval { low, high }| Interval { low: f64::from(per) * low, high: f64::from(per) * high }),
-        Metric::Count(_) | Metric::Sum(_) => None,
+        Metric::Count(_) | Metric::Sum(_) | Metric::Shortfall(_) => None,
         Metric::Distinct(_) | Metric::Quantile { .. } => None,
     }
 }

@@ -15,7 +15,7 @@ use crate::keyed::Keyed;
 use crate::lane::Lane;
 
 /// To be raised whenever the same events would lead to another state.
-const ENGINE_VERSION: u32 = 4;
+const ENGINE_VERSION: u32 = 5;
 
 /// Why a state can't be taken up again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,5 +1,5 @@
 //! Weights that depend on what else a window holds: strata brought to their shares
-//! of a population, events that fade with age.
+//! of a population or held against targets, events that fade with age.
 //!
 //! - A content keeps its sums by cell: by stratum and, where age counts, by pane.
 //! - A value is one exact rational, rounded half to even once. Raking is exact too:
@@ -18,6 +18,10 @@ use crate::stats::squared_deviations_about;
 use crate::sums::{Overflow, Sums};
 use crate::validity::{Validity, is_stratum};
 use crate::window::{Window, WindowSpan};
+
+mod targets;
+
+pub use targets::StratumTarget;
 
 /// From the 4 decimals of a value to 12.
 const VALUE_TO_RESULT: u32 = 100_000_000;
@@ -38,9 +42,11 @@ pub struct Weighting {
     pub population: Option<Population>,
     /// It weighs half after so much time, µs: a multiple of a rolling window's step.
     pub half_life: Option<i64>,
+    /// What the mean of its stratum is held against, by the number of the stratum; none where there is a population.
+    pub targets: Vec<StratumTarget>,
 }
 
-/// What a weighted mean tells of a window.
+/// What a weighted mean, or a shortfall, tells of a window.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Weighted {
     /// 12 decimals, half-even from the exact rational; `None` where a stratum is empty,
@@ -59,6 +65,7 @@ pub struct Weighted {
 pub(crate) struct Weights {
     population: Option<Population>,
     decay: Option<Decay>,
+    targets: Vec<StratumTarget>,
     validity: Validity,
     /// The value is of so many.
     per: u32,
@@ -140,7 +147,8 @@ impl Weights {
             }
             WindowSpan::Calendar { .. } | WindowSpan::All => None,
         });
-        Weights { population: weighting.population, decay, validity, per }
+        let Weighting { population, targets, .. } = weighting;
+        Weights { population, decay, targets, validity, per }
     }
 
     pub(crate) fn decays(&self) -> bool {
@@ -161,9 +169,12 @@ impl Weights {
 
     fn weigh(&self, shares: Option<&[Share<'_>]>) -> Weighted {
         let Some(shares) = shares else {
-            let is_representative = self.population.is_none();
+            let is_representative = self.population.is_none() && self.targets.is_empty();
             return Weighted { value: None, n_eff: None, se: None, is_representative };
         };
+        if !self.targets.is_empty() {
+            return targets::shortfall(&self.targets, shares);
+        }
         let is_stratified = self.population.as_ref().is_some_and(|population| population.margins.len() == 1);
         let se = if is_stratified { stratified_error(shares) } else { weighted_error(shares) };
         Weighted {
@@ -192,6 +203,10 @@ impl Weights {
     /// `None` where not every stratum has its share.
     fn shares<'a>(&self, strata: &'a BTreeMap<u32, Stratum<'a>>) -> Option<Vec<Share<'a>>> {
         match self.population.as_ref().map(|population| &population.margins[..]) {
+            None if !self.targets.is_empty() => {
+                let share = |(cell, target): (u32, &StratumTarget)| Some((target.weight.into(), strata.get(&cell)?));
+                (0..).zip(&self.targets).map(share).collect()
+            }
             None => (!strata.is_empty()).then(|| strata.values().map(|stratum| (1, stratum)).collect()),
             Some([counts]) => {
                 let share = |(cell, count): (u32, &i64)| Some((i128::from(*count), strata.get(&cell)?));
@@ -256,6 +271,13 @@ impl Stratum<'_> {
         self.parts.iter().map(|(fading, sums)| fading * fading * (sums.ww as f64 / 1e12)).sum()
     }
 
+    /// Variance of the mean by Gatz and Smith (F9), times the square of a share; `None` for a single event.
+    fn variance(&self, share: f64) -> Option<f64> {
+        let (n, weight) = (self.n() as f64, self.weight());
+        let squared = self.deviations(self.total() / weight);
+        (n >= 2.0).then(|| (share / weight).powi(2) * (n / (n - 1.0) * squared))
+    }
+
     /// `sum w^2 (x - mean)^2`.
     fn deviations(&self, mean: f64) -> f64 {
         self.parts.iter().map(|(fading, sums)| fading * fading * squared_deviations_about(sums, mean)).sum()
@@ -295,11 +317,7 @@ fn is_design_effect_within(shares: &[Share<'_>], most: i64) -> bool {
 /// `None` where a stratum has but one event.
 fn stratified_error(shares: &[Share<'_>]) -> Option<f64> {
     let total = total_share(shares);
-    let variance = |(share, stratum): &Share<'_>| {
-        let (n, weight) = (stratum.n() as f64, stratum.weight());
-        let squared = stratum.deviations(stratum.total() / weight);
-        (n >= 2.0).then(|| (*share as f64 / total / weight).powi(2) * (n / (n - 1.0) * squared))
-    };
+    let variance = |(share, stratum): &Share<'_>| stratum.variance(*share as f64 / total);
     shares.iter().map(variance).sum::<Option<f64>>().map(|variance| variance.max(0.0).sqrt())
 }
 

@@ -158,18 +158,19 @@ fn without_sockets_to_be_had_clients_wait_and_are_served_in_the_end() {
         running.log().contains("HTTP: a connection waits").then_some(())
     })
     .unwrap();
-    let mut of_sql = Vec::new();
-    wait_for("PostgreSQL has none, either", LIMIT, || {
-        of_sql.push(connect_to(place.sql));
-        running.log().contains("PostgreSQL: a connection waits").then_some(())
-    })
-    .unwrap();
     // Each that is answered leaves its place to the next.
     for mut socket in waiting {
         socket.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
         let answer = rest(socket);
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
+    // Only now: a client that waits for a login would keep the place of one that is answered and goes.
+    let mut of_sql = Vec::new();
+    wait_for("PostgreSQL has none, either", LIMIT, || {
+        of_sql.push(connect_to(place.sql));
+        running.log().contains("PostgreSQL: a connection waits").then_some(())
+    })
+    .unwrap();
     allow_files(&running, most);
     for mut socket in of_sql {
         // Whether it speaks TLS: one letter.

@@ -41,7 +41,7 @@ fn said(raw: &RawMetric) -> Vec<&'static str> {
 
 /// Number of its fields that aggregate a measure.
 fn aggregates(raw: &RawMetric) -> usize {
-    let names = [&raw.mean, &raw.share, &raw.balance, &raw.count, &raw.sum, &raw.distinct];
+    let names = [&raw.mean, &raw.share, &raw.balance, &raw.shortfall, &raw.count, &raw.sum, &raw.distinct];
     let named = names.into_iter().flatten().count();
     named + usize::from(raw.ratio.is_some()) + usize::from(raw.quantile.is_some())
 }
@@ -70,7 +70,9 @@ impl Bases<'_> {
         let bases = &self.catalog.metrics[..self.number];
         if let Some(index) = bases.iter().position(|metric| *metric.name == *name) {
             let of = &self.catalog.plan.definitions[index];
-            if self.catalog.plan.weightings.contains_key(&of.metric.measure()) || of.validity != Validity::default() {
+            let is_weighted =
+                of.metric.is_of_means() && self.catalog.plan.weightings.contains_key(&of.metric.measure());
+            if is_weighted || of.validity != Validity::default() {
                 let message = format!("the values of `{name}` depend on a population, on age or on its `validity`");
                 checker.problem(at, message, "compare a metric of a measure without them");
                 return None;
@@ -323,10 +325,8 @@ fn gap(bases: &Bases<'_>, at: &str, raw: &RawGap, checker: &mut Checker<'_>) -> 
     let of_at = format!("{at}/of");
     match (&raw.minus, raw.others, raw.ago) {
         (None, false, Some(ago)) => {
-            let of = bases.find(&of_at, &raw.of, checker);
-            let ago = periods(&format!("{at}/ago"), ago, checker);
-            let of = of?;
-            Some((of, less(Other { metric: of.metric, ago: ago? }, raw.relative)))
+            let (of, before) = beside_itself(bases, at, (&raw.of, ago), checker)?;
+            Some((of, less(before, raw.relative)))
         }
         (Some(name), false, None) => {
             let of = bases.find(&of_at, &raw.of, checker);
@@ -352,12 +352,20 @@ fn less(other: Other, relative: bool) -> Comparison {
     if relative { Comparison::Change(other) } else { Comparison::Minus(other) }
 }
 
-fn periods(at: &str, ago: u32, checker: &mut Checker<'_>) -> Option<u32> {
-    let found = Some(ago).filter(|ago| (1..=AGO_MAX).contains(ago));
-    if found.is_none() {
-        checker.problem(at, format!("`{ago}` periods ago"), &format!("from 1 to {AGO_MAX}: 1 is the period before"));
+/// A metric, and the same as it was some periods before.
+fn beside_itself(
+    bases: &Bases<'_>,
+    at: &str,
+    (of, ago): (&str, u32),
+    checker: &mut Checker<'_>,
+) -> Option<(Base, Other)> {
+    let of = bases.find(&format!("{at}/of"), of, checker);
+    if !(1..=AGO_MAX).contains(&ago) {
+        let hint = format!("from 1 to {AGO_MAX}: 1 is the period before");
+        checker.problem(&format!("{at}/ago"), format!("`{ago}` periods ago"), &hint);
+        return None;
     }
-    found
+    of.map(|of| (of, Other { metric: of.metric, ago }))
 }
 
 fn rank_change(
@@ -366,10 +374,8 @@ fn rank_change(
     raw: &RawRankChange,
     checker: &mut Checker<'_>,
 ) -> Option<(Base, Comparison)> {
-    let of = bases.find(&format!("{at}/of"), &raw.of, checker);
-    let ago = periods(&format!("{at}/ago"), raw.ago.unwrap_or(1), checker);
-    let of = of?;
-    Some((of, Comparison::Climbed { from: Other { metric: of.metric, ago: ago? }, best: best(raw.best) }))
+    let (of, from) = beside_itself(bases, at, (&raw.of, raw.ago.unwrap_or(1)), checker)?;
+    Some((of, Comparison::Climbed { from, best: best(raw.best) }))
 }
 
 fn quotient(bases: &Bases<'_>, at: &str, raw: &RawQuotient, checker: &mut Checker<'_>) -> Option<(Base, Comparison)> {

@@ -16,7 +16,7 @@ const UNIT: i64 = 1_000_000;
 /// What shares sum to.
 const SHARES: [i64; 2] = [UNIT, 100 * UNIT];
 /// Most cells of a population: the product of its margins' categories.
-const CELLS_MAX: usize = 1_000;
+pub(super) const CELLS_MAX: usize = 1_000;
 /// Most steps of a window in which age counts: each of its rows weighs as many.
 const STEPS_MAX: i64 = 1_000;
 
@@ -33,7 +33,8 @@ pub(super) fn population(
         let at = format!("{pointer}/{}", escape(name));
         let by = checker.expanded(&format!("{at}/by"), &raw.by, named);
         counted.push(counts(&at, raw, checker));
-        margins.push(Margin { name: name.as_str().into(), by, categories: raw.counts.keys().cloned().collect() });
+        let (place, categories) = (format!("population/{}/by", escape(name)), raw.counts.keys().cloned().collect());
+        margins.push(Margin { name: name.as_str().into(), place, by, categories });
     }
     of_one_total(&pointer, &margins, &counted, checker);
     let cells: usize = counted.iter().map(Vec::len).product();
@@ -93,7 +94,7 @@ fn of_one_total(pointer: &str, margins: &[Margin], counted: &[Vec<i64>], checker
 }
 
 /// The number of an event's cell as SQL, the last margin's categories first; NULL outside of the population.
-fn cell(margins: &[Margin]) -> String {
+pub(super) fn cell(margins: &[Margin]) -> String {
     let mut cell = String::new();
     for margin in margins {
         let when =
@@ -126,10 +127,14 @@ pub(super) fn weightings(measures: &[Measure]) -> BTreeMap<usize, Weighting> {
 pub(super) fn fits(catalog: &Catalog, pointer: &str, metric: Metric, windows: &[usize], checker: &mut Checker<'_>) {
     let used = std::iter::once(metric.measure()).chain(metric.base_measure());
     let Some(measure) = used.map(|m| &catalog.measures[m]).find(|m| m.weighting.is_some()) else { return };
-    let is_mean = matches!(metric, Metric::Mean(_) | Metric::Share(_) | Metric::Balance(_));
+    let is_mean = metric.is_of_means();
     if !is_mean && !matches!(metric, Metric::Count(_)) {
-        let message = format!("measure `{}` has a `population` or a `half_life`, which only weigh means", measure.name);
-        let hint = "one of `mean`, `share`, `balance` (`count` counts its events); else a measure without them";
+        let message = format!(
+            "measure `{}` has a `population`, a `half_life` or `targets`, which only weigh means",
+            measure.name
+        );
+        let hint =
+            "one of `mean`, `share`, `balance`, `shortfall`, or `count` for its events; else a measure without them";
         checker.problem(pointer, message, hint);
     }
     let Some(half_life) = measure.weighting.as_ref().and_then(|w| w.half_life).filter(|_| is_mean) else { return };

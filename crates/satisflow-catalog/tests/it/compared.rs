@@ -178,6 +178,11 @@ fn what_does_not_hold_is_refused_with_its_line() {
     let aging = with("rank: { of: mean }").replace("a: { value: score }", "a: { value: score, half_life: 2d }");
     let expected = "11: the values of `mean` depend on a population, on age or on its `validity`";
     assert!(problems(&aging).iter().any(|problem| problem == expected), "{:?}", problems(&aging));
+    let population = "a: { value: score, population: { p: { by: region, counts: { n: 1 } } } }";
+    let of =
+        |metric: &str| with(metric).replace("a: { value: score }", population).replace("numerator: a", "numerator: b");
+    assert!(problems(&of("rank: { of: mean }")).contains(&expected.to_owned()));
+    catalog(&of("total_share: count"));
     let test = "rank: { of: mean }, alerts: [{ window: day, grouping_set: [team], drop: {} }]";
     let found = problems(&with(test));
     assert!(found.iter().any(|p| p.contains("`k` has no error by which a change could be told")), "{found:?}");

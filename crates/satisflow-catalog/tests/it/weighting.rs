@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use arrow::array::{Array, RecordBatch};
 use satisflow_catalog::Evaluator;
-use satisflow_kpi::{Population, Rate, Sign, Weighting};
+use satisflow_kpi::{Metric, Population, Rate, Sign, StratumTarget, Weighting};
 
 use crate::support::{answered, catalog, problems};
 
@@ -25,7 +25,10 @@ fn a_population_and_a_half_life_are_kept_and_are_part_of_the_identity() {
     let of = |measure: &str| catalog(&with(measure, "mean: m, windows: [7d]"));
     let found = of(&format!("value: score, {REGIONS}, half_life: 2d"));
     let population = Some(Population { margins: vec![vec![40_000_000, 60_000_000]] });
-    assert_eq!(found.plan.weightings, BTreeMap::from([(0, Weighting { population, half_life: Some(2 * DAY) })]));
+    assert_eq!(
+        found.plan.weightings,
+        BTreeMap::from([(0, Weighting { population, half_life: Some(2 * DAY), targets: Vec::new() })])
+    );
     let identity = |measure: &str| of(measure).plan.definitions[0].fingerprint.to_string();
     let all = [
         "value: score".to_owned(),
@@ -85,7 +88,7 @@ fn what_does_not_hold_is_refused_with_its_line() {
     expect("value: score, half_life: soon", mean, &["7: `soon` is not a duration of a second or more"]);
     for metric in ["sum: m", "quantile: { measure: m, at: 0.5 }", "ratio: { numerator: m, denominator: m }"] {
         let found = problems(&with(&format!("value: score, {REGIONS}"), metric));
-        let expected = "9: measure `m` has a `population` or a `half_life`, which only weigh means";
+        let expected = "9: measure `m` has a `population`, a `half_life` or `targets`, which only weigh means";
         assert!(found.len() == 1 && found[0].starts_with(expected), "{metric}: {found:?}");
     }
     let tested = "9: tests compare plain means, and `k` is weighted by a population or by age";
@@ -100,6 +103,57 @@ fn what_does_not_hold_is_refused_with_its_line() {
     ));
     assert_eq!(several.len(), 3, "{several:?}");
     assert!(several.iter().any(|problem| problem.starts_with("7: ") && problem.contains("regionn")), "{several:?}");
+}
+
+const TARGETS: &str =
+    "targets: { by: region, of: { north: { target: 85, weight: 0.2, share: 0.1 }, south: { target: 90.5 } } }";
+
+#[test]
+fn targets_are_kept_and_are_part_of_the_identity() {
+    let of = |measure: &str| catalog(&with(measure, "shortfall: m, windows: [7d]"));
+    let found = of(&format!("value: score, {TARGETS}, half_life: 2d"));
+    let target = |target, weight| StratumTarget { target, weight };
+    let targets = vec![target(850_000, 20_000_000_000), target(905_000, 1_000_000_000_000)];
+    let weighting = Weighting { population: None, half_life: Some(2 * DAY), targets };
+    assert_eq!(found.plan.weightings, BTreeMap::from([(0, weighting)]));
+    assert_eq!(found.plan.definitions[0].metric, Metric::Shortfall(0));
+    let identity = |targets: &str| of(&format!("value: score, {targets}")).plan.definitions[0].fingerprint.to_string();
+    let others = [("85", "86"), ("share: 0.1", "share: 0.2"), ("south", "west"), ("by: region", "by: channel")];
+    let all = others.map(|(from, to)| identity(&TARGETS.replace(from, to)));
+    let different: std::collections::BTreeSet<String> = all.into_iter().chain([identity(TARGETS)]).collect();
+    assert_eq!(different.len(), others.len() + 1);
+    // The share multiplies the weight.
+    assert_eq!(identity(&TARGETS.replace("0.2, share: 0.1", "0.02")), identity(TARGETS));
+}
+
+#[test]
+fn targets_that_do_not_hold_are_refused_with_their_line() {
+    let expect = |measure: &str, metric: &str, expected: &str| {
+        assert_eq!(problems(&with(measure, metric)), [expected], "{measure} {metric}");
+    };
+    let of = |said: &str| format!("value: score, targets: {{ by: region, of: {{ {said} }} }}");
+    let metric = "shortfall: m";
+    let none = problems(&with(&of(""), metric));
+    assert_eq!(none, ["7: targets of 0 strata", "9: measure `m` has no `targets` to stay below"]);
+    expect(&of("north: { target: 0.00001 }"), metric, "7: `0.00001` is no target");
+    expect(&of("north: { target: 5, weight: 0 }"), metric, "7: `0` is not above 0 and at most 1000000");
+    expect(&of("north: { target: 5, share: 1.5 }"), metric, "7: `1.5` is not above 0 and at most 1");
+    let both = format!("{}, {REGIONS}", of("north: { target: 5 }"));
+    expect(&both, metric, "7: a measure has a `population` or `targets`, not both");
+    expect("value: score", metric, "9: measure `m` has no `targets` to stay below");
+    expect(&format!("value: score, {REGIONS}"), metric, "9: measure `m` has no `targets` to stay below");
+    let targets = &format!("value: score, {TARGETS}");
+    expect(targets, "mean: m", "9: measure `m` has `targets`, which only `shortfall` reads");
+    let only = "9: measure `m` has a `population`, a `half_life` or `targets`, which only weigh means";
+    expect(targets, "sum: m", only);
+    expect(
+        targets,
+        "shortfall: m, validity: { n_planned: 5 }",
+        "9: only a mean, a share or a balance of a survey is valid or not",
+    );
+    catalog(&with(targets, "count: m"));
+    let unknown = problems(&with(&targets.replace("by: region", "by: regionn"), metric));
+    assert!(unknown.len() == 1 && unknown[0].starts_with("7: ") && unknown[0].contains("regionn"), "{unknown:?}");
 }
 
 #[test]

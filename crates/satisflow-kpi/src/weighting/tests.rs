@@ -28,7 +28,7 @@ fn told(weighting: &Weighting, metric: Metric, events: &[Event], end: i64) -> We
 
 fn represented(margins: &[&[i64]], events: &[Event]) -> Weighted {
     let margins = margins.iter().map(|margin| margin.to_vec()).collect();
-    told(&Weighting { population: Some(Population { margins }), half_life: None }, Metric::Mean(0), events, 1)
+    told(&Weighting { population: Some(Population { margins }), ..Weighting::default() }, Metric::Mean(0), events, 1)
 }
 
 fn close(found: Option<f64>, expected: f64, tolerance: f64) {
@@ -105,9 +105,42 @@ fn a_stratified_error_is_that_of_its_strata() {
     assert_eq!(represented(&[&[1, 3]], &[of(1, 0), of(3, 0), of(10, 1)]).se, None, "one event has no variance");
 }
 
+/// Of two processes, targets 80 and 90 points, of which a point weighs 0.12 and 0.3.
+fn short(events: &[Event]) -> Weighted {
+    let target = |points, weight| StratumTarget { target: points * VALUE, weight };
+    let targets = vec![target(80, 120_000_000_000), target(90, 300_000_000_000)];
+    told(&Weighting { targets, ..Weighting::default() }, Metric::Shortfall(0), events, 1)
+}
+
+#[test]
+fn a_shortfall_is_what_means_lack_to_their_targets() {
+    let of = |x, cell| (WEIGHT, x * VALUE, cell, 1);
+    // 0.12 * (80 - 75) + 0.3 * (90 - 70); variances of the means 25 and 100.
+    let found = short(&[of(70, 0), of(80, 0), of(60, 1), of(80, 1)]);
+    assert_eq!((found.value, found.n_eff), (Some(66 * RESULT / 10), None));
+    close(found.se, (0.12f64.powi(2) * 25.0 + 0.3f64.powi(2) * 100.0).sqrt(), 1e-12);
+    // What one has above its target makes up for nothing, and has no part in the error.
+    let one = short(&[of(100, 0), of(60, 1), of(80, 1)]);
+    assert_eq!(one.value, Some(6 * RESULT));
+    close(one.se, 3.0, 1e-12);
+    let none = short(&[of(80, 0), of(90, 1)]);
+    assert_eq!((none.value, none.se, none.is_representative), (Some(0), Some(0.0), true));
+    // 0.12 * (80 - 230/3), rounded once.
+    let third = short(&[of(70, 0), of(80, 0), of(80, 0), of(90, 1)]);
+    assert_eq!(third.value, Some(400_000_000_000));
+    let seventh = short(&[(7 * WEIGHT, 0, 0, 1), (3 * WEIGHT, 10 * VALUE, 0, 1), (11 * WEIGHT, 93 * VALUE, 1, 1)]);
+    assert_eq!(seventh.value, Some(9_240_000_000_000));
+}
+
+#[test]
+fn a_process_without_a_score_leaves_no_shortfall() {
+    let found = short(&[(WEIGHT, 70 * VALUE, 0, 1)]);
+    assert_eq!((found.value, found.se, found.is_representative), (None, None, false));
+}
+
 #[test]
 fn f21_an_event_weighs_half_after_each_half_life() {
-    let weighting = Weighting { population: None, half_life: Some(7 * DAY) };
+    let weighting = Weighting { half_life: Some(7 * DAY), ..Weighting::default() };
     let events = [(WEIGHT, 100 * VALUE, 0, 1), (WEIGHT, 50 * VALUE, 0, 8), (WEIGHT, 0, 0, 15)];
     let found = told(&weighting, Metric::Mean(0), &events, 15);
     assert_eq!(found.value, Some(28_571_428_571_429));
@@ -124,7 +157,7 @@ fn f21_an_event_weighs_half_after_each_half_life() {
 #[test]
 fn what_fades_is_weighed_in_its_stratum() {
     let population = Some(Population { margins: vec![vec![1, 1]] });
-    let weighting = Weighting { population, half_life: Some(DAY) };
+    let weighting = Weighting { population, half_life: Some(DAY), targets: Vec::new() };
     let events = [(WEIGHT, 0, 0, 1), (WEIGHT, 30 * VALUE, 0, 2), (WEIGHT, 10 * VALUE, 1, 1)];
     assert_eq!(told(&weighting, Metric::Mean(0), &events, 2).value, Some(15 * RESULT));
 }

@@ -87,7 +87,7 @@ pub fn plan_with(groups_max: usize, of_case: Kept) -> Plan {
             Window { name: "all".into(), span: WindowSpan::All },
             days("3days", 3),
         ],
-        measures: 8,
+        measures: 9,
         kept: BTreeMap::from([(1, of_case)]),
         joins: BTreeMap::new(),
         joined_rows: BTreeMap::new(),
@@ -175,6 +175,7 @@ pub fn batch(events: &[Event]) -> Batch {
             scored(Some(channel_cell), None),
             scored(Some(joint_cell), cases()),
             scored(None, None),
+            scored(Some(channel_cell), None),
             scored(Some(channel_cell), None),
         ],
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use num_bigint::BigInt;
 use proptest::prelude::*;
-use satisflow_kpi::{Kept, Metric, Plan, Population, Rate, Validity, Weighting};
+use satisflow_kpi::{Kept, Metric, Plan, Population, Rate, StratumTarget, Validity, Weighting};
 
 use crate::course::{Between, Course, LAST};
 use crate::oracle::{self, SETS, WINDOWS};
@@ -15,6 +15,11 @@ use crate::stream::{Event, MINUTE, Scorer, channel_cell, joint_cell, plan_with};
 const HALF_LIFE: i64 = 20 * MINUTE;
 const CHANNELS: [i64; 2] = [3, 7];
 const DEPARTMENTS: [i64; 2] = [6, 4];
+/// By channel: 3.5 and 2.5, a point of the first for 0.3 and of the second for 0.12.
+const TARGETS: [StratumTarget; 2] = [
+    StratumTarget { target: 35_000, weight: 300_000_000_000 },
+    StratumTarget { target: 25_000, weight: 120_000_000_000 },
+];
 /// Cases per unit.
 const MIN_MILLIONTHS: i128 = 500_000;
 
@@ -31,7 +36,7 @@ struct Kpi {
 }
 
 /// Its measures are those of [`crate::stream::batch`].
-const WEIGHTED: [Kpi; 5] = [
+const WEIGHTED: [Kpi; 6] = [
     Kpi {
         name: "represented",
         metric: Metric::Mean(4),
@@ -77,6 +82,15 @@ const WEIGHTED: [Kpi; 5] = [
         margins: &[CHANNELS],
         cell: channel_cell,
     },
+    Kpi {
+        name: "short",
+        metric: Metric::Shortfall(8),
+        keyed: false,
+        fades: false,
+        rated: false,
+        margins: &[],
+        cell: channel_cell,
+    },
 ];
 
 impl Kpi {
@@ -92,8 +106,13 @@ impl Kpi {
     fn weighting(&self) -> Option<Weighting> {
         let margins: Vec<Vec<i64>> = self.margins.iter().map(|margin| margin.to_vec()).collect();
         let population = (!margins.is_empty()).then_some(Population { margins });
-        let weighting = Weighting { population, half_life: self.fades.then_some(HALF_LIFE) };
+        let targets = if self.is_shortfall() { TARGETS.to_vec() } else { Vec::new() };
+        let weighting = Weighting { population, half_life: self.fades.then_some(HALF_LIFE), targets };
         (weighting != Weighting::default()).then_some(weighting)
+    }
+
+    fn is_shortfall(&self) -> bool {
+        matches!(self.metric, Metric::Shortfall(_))
     }
 
     fn validity(&self) -> Validity {
@@ -195,6 +214,10 @@ fn raked(cells: &BTreeMap<u32, (i128, i128)>) -> Option<Vec<(u32, i128)>> {
 
 fn shares(kpi: &Kpi, cells: &BTreeMap<u32, (i128, i128)>) -> Option<Vec<(u32, i128)>> {
     match kpi.margins {
+        [] if kpi.is_shortfall() => {
+            let all = [0, 1].iter().all(|cell| cells.contains_key(cell));
+            all.then(|| (0..).zip(TARGETS.map(|target| i128::from(target.weight))).collect())
+        }
         [] => (!cells.is_empty()).then(|| vec![(0, 1)]),
         [_] => {
             let all = [0, 1].iter().all(|cell| cells.contains_key(cell));
@@ -211,9 +234,12 @@ fn value(kpi: &Kpi, cells: &BTreeMap<u32, (i128, i128)>) -> Option<i128> {
         let others = shares.iter().filter(|(cell, _)| Some(*cell) != but);
         others.map(|(cell, _)| BigInt::from(cells[cell].0)).product::<BigInt>()
     };
-    let term = |(cell, share): &(u32, i128)| BigInt::from(cells[cell].1) * *share * below(Some(*cell));
+    let short = |cell: u32, (w, wx): (i128, i128)| (i128::from(TARGETS[cell as usize].target) * w - wx).max(0);
+    let of = |cell: u32| if kpi.is_shortfall() { short(cell, cells[&cell]) } else { cells[&cell].1 };
+    let term = |(cell, share): &(u32, i128)| BigInt::from(of(*cell)) * *share * below(Some(*cell));
     let numerator: BigInt = shares.iter().map(term).sum();
-    let denominator = below(None) * shares.iter().map(|(_, share)| share).sum::<i128>();
+    let total = shares.iter().map(|(_, share)| share).sum::<i128>();
+    let denominator = below(None) * if kpi.is_shortfall() { 1_000_000_000_000 } else { total };
     let numerator = numerator * i128::from(kpi.metric.per()) * 100_000_000i128;
     let (quotient, rest) = (&numerator / &denominator, &numerator % &denominator);
     let twice = rest * 2;

@@ -252,7 +252,9 @@ pub(super) fn fraction(metric: Metric) -> [&'static str; 3] {
     let one = "CAST(1 AS DECIMAL(76,10))";
     let wx = "CAST(wx AS DECIMAL(76,10))";
     match metric {
-        Metric::Mean(_) | Metric::Share(_) | Metric::Balance(_) => ["n", wx, "CAST(w AS DECIMAL(76,10))"],
+        Metric::Mean(_) | Metric::Share(_) | Metric::Balance(_) | Metric::Shortfall(_) => {
+            ["n", wx, "CAST(w AS DECIMAL(76,10))"]
+        }
         Metric::Ratio { .. } => ["base_n", wx, "CAST(base AS DECIMAL(76,10))"],
         Metric::Count(_) => ["n", "CAST(n AS DECIMAL(76,10))", one],
         Metric::Sum(_) => ["n", wx, one],

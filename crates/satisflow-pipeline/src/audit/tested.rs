@@ -51,22 +51,13 @@ pub(super) fn p_value_of(metric: Metric, side: Side, from: &str, of: &str) -> St
         let sum = |(name, scale): (&str, i8)| format!(", CAST({name}{end} AS DECIMAL(76,{scale}))");
         format!("events{end}{}", SUMS.map(sum).concat())
     };
-    format!("{P_VALUE}('{}', '{}', {}, {})", kind(metric), side.as_str(), sums(from), sums(of))
+    format!("{P_VALUE}('{}', '{}', {}, {})", metric.as_str(), side.as_str(), sums(from), sums(of))
 }
 
 /// The sums of a further metric that a comparison reads beside its numerator and denominator.
 pub(super) fn more_sums(comparison: &Comparison, number: usize) -> String {
     let Comparison::PValue { .. } = comparison else { return String::new() };
     ["events", "w", "ww", "wwx", "wwxx"].map(|name| format!(", m{number}.{name} AS {name}{number}")).concat()
-}
-
-fn kind(metric: Metric) -> &'static str {
-    match metric {
-        Metric::Share(_) => "share",
-        Metric::Balance(_) => "balance",
-        Metric::Ratio { .. } => "ratio",
-        _ => "mean",
-    }
 }
 
 fn by_row(arguments: &[ColumnarValue], of: fn(&[ArrayRef], usize) -> Option<i128>) -> Result<ColumnarValue> {

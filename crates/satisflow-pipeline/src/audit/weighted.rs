@@ -6,7 +6,7 @@
 //! and has to leave the very shares that the published value was made with.
 
 use satisflow_catalog::{Catalog, Represented};
-use satisflow_kpi::{Definition, Metric, Population, Validity, Weighting, Window, WindowSpan, decay_e12};
+use satisflow_kpi::{Definition, Population, StratumTarget, Validity, Weighting, Window, WindowSpan, decay_e12};
 
 use super::columns::nothing;
 use super::ends::{enter_end, held_ends};
@@ -17,6 +17,11 @@ const TOLERANCE: i128 = 1_000_000;
 const ROUNDS_MAX: usize = 1_000;
 /// Half of a value's last digit, and a bit: the quotients here have 34 decimals.
 const HALF: &str = "0.000000000000500000000000000001";
+
+/// What a mean lacks to its target, which has 4 decimals, times the target's weight.
+const SHORT: &str = "greatest(CAST(0 AS DECIMAL(76,30)), \
+                     CAST(CAST(q.target AS DECIMAL(50,4)) / CAST(10000 AS DECIMAL(50,0)) AS DECIMAL(76,30)) \
+                     - CAST(m.mean AS DECIMAL(76,30))) * q.share";
 
 /// How a series is weighted.
 pub(super) struct Weighted<'a> {
@@ -46,8 +51,7 @@ impl Names<'_> {
 impl<'a> Weighted<'a> {
     pub(super) fn of(catalog: &'a Catalog, definition: &Definition, window: &'a Window) -> Option<Weighted<'a>> {
         let metric = definition.metric;
-        let (Metric::Mean(measure) | Metric::Share(measure) | Metric::Balance(measure)) = metric else { return None };
-        let measure = &catalog.measures[measure];
+        let measure = metric.is_of_means().then(|| &catalog.measures[metric.measure()])?;
         let weighting = measure.weighting.as_ref()?;
         let is_judged = definition.validity != Validity::default();
         let (represented, span, per) = (measure.represented.as_ref(), &window.span, metric.per());
@@ -164,12 +168,18 @@ panes AS (
         }
     }
 
-    /// What each stratum stands for; without a population there is one.
+    /// What each stratum stands for, and what it has to reach; without a population or targets there is one.
     fn counts(&self) -> String {
         let margin = self.population().map_or(&[1][..], |population| &population.margins[0]);
-        let rows: Vec<String> = margin.iter().enumerate().map(|(cell, count)| format!("({cell}, '{count}')")).collect();
+        let targets = &self.weighting.targets;
+        let rows: Vec<String> = match &targets[..] {
+            [] => margin.iter().enumerate().map(|(cell, count)| format!("({cell}, '{count}', '0')")).collect(),
+            targets => targets.iter().enumerate().map(target_row).collect(),
+        };
         format!(
-            "shares AS (\n  SELECT column1 AS cell, CAST(column2 AS DECIMAL(50,0)) AS share FROM (VALUES {})\n)",
+            "shares AS (
+  SELECT column1 AS cell, CAST(column2 AS DECIMAL(50,0)) AS share, CAST(column3 AS DECIMAL(50,0)) AS target
+  FROM (VALUES {})\n)",
             rows.join(", ")
         )
     }
@@ -178,24 +188,30 @@ panes AS (
         let of_means = names.listed("m.");
         let (same, all) = match self.raked() {
             Some(_) => (format!(" AND q.window_end = m.window_end{}", names.same("q", "m")), String::new()),
-            None => {
-                let strata = self.population().map_or(1, |population| population.margins[0].len());
-                (String::new(), format!(" HAVING count(*) = {strata}"))
-            }
+            None => (String::new(), format!(" HAVING count(*) = {}", self.strata())),
+        };
+        let (value, whole) = match self.weighting.targets.is_empty() {
+            true => ("m.mean * q.share", "CAST(sum(q.share) AS DECIMAL(50,0))"),
+            false => (SHORT, "CAST(1000000000000 AS DECIMAL(50,0))"),
         };
         format!(
             "\
-  SELECT {of_means}m.window_end,
-         CAST(sum(m.mean * q.share) AS DECIMAL(76,34)) / CAST(sum(q.share) AS DECIMAL(50,0)) AS told
+  SELECT {of_means}m.window_end, CAST(sum({value}) AS DECIMAL(76,34)) / {whole} AS told
   FROM means m JOIN shares q ON q.cell = m.cell{same}
   GROUP BY {of_means}m.window_end{all}"
         )
     }
 
+    /// Number of strata that have to be there; with raking, that is seen before.
+    fn strata(&self) -> usize {
+        let of_population = self.population().map_or(1, |population| population.margins[0].len());
+        if self.weighting.targets.is_empty() { of_population } else { self.weighting.targets.len() }
+    }
+
     /// What is wrong with a published value, or with what is said of it.
     pub(super) fn faults(&self) -> String {
         let (mut told, mut untold) = ("", "");
-        if self.population().is_some() {
+        if self.population().is_some() || !self.weighting.targets.is_empty() {
             untold = "
             WHEN e.told IS NULL AND e.n > 0 AND p.status IN ('insufficient', 'ok') THEN 'status'";
             if !self.is_judged {
@@ -210,6 +226,10 @@ panes AS (
             per = self.per,
         )
     }
+}
+
+fn target_row((cell, StratumTarget { target, weight }): (usize, &StratumTarget)) -> String {
+    format!("({cell}, '{weight}', '{target}')")
 }
 
 /// The shares that raking ends with; none where a category is empty or the margins are not met:

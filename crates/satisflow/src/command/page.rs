@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use prometheus::core::Collector;
 use prometheus::proto::Metric as Sample;
 use satisflow_catalog::{Catalog, MetricDefinition};
-use satisflow_kpi::{Comparison, Definition, Metric, Window, WindowSpan};
+use satisflow_kpi::{Comparison, Definition, Window, WindowSpan};
 use satisflow_pipeline::PipelineMetrics;
 use satisflow_rules::{Side, Threshold};
 use serde_json::{Value, json};
@@ -41,7 +41,7 @@ fn kpi(catalog: &Catalog, metric: &MetricDefinition, definition: &Definition) ->
         "name": &*metric.name,
         "description": &metric.description,
         "unit": &metric.unit,
-        "form": metric.compared.as_ref().map_or_else(|| form(metric.metric), compared_form),
+        "form": metric.compared.as_ref().map_or_else(|| metric.metric.as_str(), compared_form),
         "per": if metric.compared.is_some() { 1 } else { metric.metric.per() },
         "n_min": definition.n_min,
         "fingerprint": &*definition.fingerprint,
@@ -49,19 +49,6 @@ fn kpi(catalog: &Catalog, metric: &MetricDefinition, definition: &Definition) ->
         "grouping_sets": definition.grouping_sets.iter().map(set).collect::<Vec<_>>(),
         "alerts": metric.alerts.iter().map(alert).collect::<Vec<_>>(),
     })
-}
-
-fn form(metric: Metric) -> &'static str {
-    match metric {
-        Metric::Mean(_) => "mean",
-        Metric::Share(_) => "share",
-        Metric::Ratio { .. } => "ratio",
-        Metric::Balance(_) => "balance",
-        Metric::Count(_) => "count",
-        Metric::Sum(_) => "sum",
-        Metric::Distinct(_) => "distinct",
-        Metric::Quantile { .. } => "quantile",
-    }
 }
 
 fn compared_form(comparison: &Comparison) -> &'static str {
