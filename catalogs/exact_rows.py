@@ -118,6 +118,7 @@ class Measure:
 
     Means speak for a population: `strata(event)` are its categories, one a margin, and `margins` how many are in
     each; None, or a category that is not there, is not read. After `half_life` steps an event weighs half.
+    What lasts goes on until `until(event)`, None for what still does.
     A shortfall holds the one category of each against `targets`: its target, and what a point below it weighs.
     """
 
@@ -133,12 +134,13 @@ class Measure:
         margins=(),
         half_life=None,
         targets=None,
+        until=None,
     ):
         self.value, self.weight = value, weight
         self.key, self.last, self.n = first_per or last_per, last_per is not None, n
         self.distinct = distinct
         self.strata, self.margins, self.half_life = strata, [targets] if targets else margins, half_life
-        self.targets = targets
+        self.targets, self.until = targets, until
 
     def cell(self, event):
         """The categories of an event; None outside of the population."""
@@ -291,6 +293,33 @@ def represented(measure, window, end, held):
         return None
     means = (share * cells[cell][1] / cells[cell][0] for cell, share in shares.items())
     return sum(means) / sum(shares.values())
+
+
+def seconds(span):
+    return Fraction(span // timedelta(microseconds=1), 10**6)
+
+
+def lasting(kpi, end, held):
+    """What the end of a window sees of what began in it: seconds after which a share is over, by the curve of Kaplan
+    and Meier; how much goes on; how many seconds it has done so in the mean. None where there is no such thing."""
+    over, open_ = [], []
+    for event, _, weight, _ in held:
+        until = kpi.measure.until(event)
+        if weight and until is not None and until < end:
+            over.append(seconds(max(until - event["time"], timedelta(0))))
+        elif weight:
+            open_.append(seconds(end - event["time"]))
+    if kpi.kind == "open_count":
+        return Fraction(len(open_))
+    if kpi.kind == "open_age":
+        return sum(open_) / len(open_) if open_ else None
+    left = Fraction(1)
+    for time in sorted(set(over)):
+        at_risk = sum(other >= time for other in over + open_)
+        left *= 1 - Fraction(over.count(time), at_risk)
+        if left <= 1 - kpi.at:
+            return time
+    return None
 
 
 def figures(kind, measured, base, per, at):
@@ -585,11 +614,14 @@ def single_rows(events, void, keyed, windows, grouped, name, kpi):
         groups.setdefault(keyed(entry[0]), []).append(entry)
     for window_name, window in windows.items():
         last = max(window.enter(event["time"]) for event in events)
-        ends = window.every if kpi.measure.half_life else window.ends
+        ages = kpi.measure.half_life or (kpi.measure.until and kpi.kind != "count")
+        ends = window.every if ages else window.ends
         for key, entries in groups.items():
             for end in {end for e, *_ in entries for end in ends(e["time"]) if end <= last}:
                 held = [entry for entry in entries if window.holds(entry[0]["time"], end)]
                 value, n = value_of(kpi, held)
+                if kpi.measure.until and kpi.kind != "count":
+                    value = lasting(kpi, end, held)
                 if kpi.kind == "shortfall":
                     value = lacking(kpi.measure, window, end, held)
                 if kpi.kind in ("mean", "share", "balance") and (kpi.measure.margins or kpi.measure.half_life):

@@ -30,7 +30,7 @@ pub(crate) struct KindsArgs {
 }
 
 /// Name, what is added to a measure, and the metric `{k}` over measure `{m}`, with what follows it.
-const KINDS: [(&str, &str, &str); 17] = [
+const KINDS: [(&str, &str, &str); 19] = [
     ("weighted mean", "value: 'csat_0_100(score, scale)', weight: weight", "mean: {m}"),
     ("count", "", "count: {m}"),
     ("sum", "value: 'csat_0_100(score, scale)', weight: weight", "sum: {m}"),
@@ -69,6 +69,17 @@ const KINDS: [(&str, &str, &str); 17] = [
         "mean that fades, of 30 days",
         "value: 'csat_0_100(score, scale)', weight: weight, half_life: 7d",
         "mean: {m}, windows: [30d]",
+    ),
+    (
+        "shortfall of 4 strata",
+        "value: 'csat_0_100(score, scale)', weight: weight, targets: { by: region, of: { \
+         east: { target: 90 }, north: { target: 80 }, south: { target: 70 }, west: { target: 60 } } }",
+        "shortfall: {m}",
+    ),
+    (
+        "median of what lasts, of 30 days",
+        "until: \"event_time + interval '1 hour'\"",
+        "survival: { measure: {m} }, windows: [30d]",
     ),
     (
         "mean and its rank",

@@ -7,7 +7,19 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.append(str(Path(__file__).parent.parent))
-from exact_rows import All, Calendar, Measure, beside_others, counting_by, main, moment_of, shrunk, shrunk_rank
+from exact_rows import (
+    DAY,
+    All,
+    Calendar,
+    Measure,
+    Rolling,
+    beside_others,
+    counting_by,
+    main,
+    moment_of,
+    shrunk,
+    shrunk_rank,
+)
 
 MONTH, WEEK = timedelta(days=30), timedelta(days=7)
 
@@ -56,6 +68,15 @@ def seconds_to(name):
     return opened(seconds, counts=lambda event: bool(event[name]))
 
 
+def until(name):
+    return Measure(
+        lambda event: 0 if event["kind"] == "complaint_opened" else None,
+        lambda event: 1,
+        first_per=case,
+        until=lambda event: min(event[name], default=None),
+    )
+
+
 def in_time(event):
     return int(bool(event["acked"]) and event["acked"][0] <= moment_of(event["due_at"]))
 
@@ -73,8 +94,15 @@ csat = ("mean", rated(lambda score: Fraction(100 * (score - 1), 4)))
 top_box = ("share", rated(lambda score: int(score == 5)))
 main(
     dimensions=["agent", "category", "department"],
-    windows={"week": Calendar("week"), "month": Calendar(1), "all": All()},
+    windows={"week": Calendar("week"), "month": Calendar(1), "all": All(), "28d": Rolling(28 * DAY, DAY)},
     series=[
+        ([[], ["department"]], {
+            "resolution_survival_median_seconds": ("survival", until("resolved"), None, 1, Fraction(1, 2)),
+            "open_cases": ("open_count", until("resolved")),
+            "open_case_age_seconds": ("open_age", until("resolved")),
+            "unanswered_cases": ("open_count", until("acked")),
+            "unanswered_case_age_seconds": ("open_age", until("acked")),
+        }, ["28d"]),
         ([[], ["department"], ["agent"]], {
             "resolution_rate": ("share", opened(lambda event: int(bool(event["resolved"])))),
             "resolution_median_seconds": ("quantile", seconds_to("resolved"), None, 1, Fraction(1, 2)),
@@ -84,10 +112,10 @@ main(
             "repeated_share": ("share", opened(lambda event: int(len(event["same"]) > 1))),
             "reopen_rate": ("share", first("complaint_resolved", lambda event: int(bool(event["reopened"])))),
             "effective_share": ("share", first("complaint_resolved", effective)),
-        }),
+        }, ["week", "month", "all"]),
         ([[], ["category"]], {
             "common_issue_share": ("share", opened(lambda e: int(e["common"]), reads=lambda e: "category" in e)),
-        }),
+        }, ["week", "month", "all"]),
         ([[], ["agent"]], {"agent_csat": csat, "top_box_share": top_box}, ["month", "all"]),
         ([["agent"]], {
             "agent_score": shrunk(csat, 20),

@@ -23,6 +23,7 @@ mod graphs;
 mod index;
 pub(crate) mod joins;
 mod keyed;
+mod lasting;
 mod scales;
 mod targets;
 mod validity;
@@ -242,6 +243,8 @@ fn measures(raw: &RawCatalog, named: Named<'_>, checker: &mut Checker<'_>) -> Ve
         let joins = joins::joins(&pointer, measure, named, checker);
         let index = measure.index.as_ref().and_then(|raw| index_of(&pointer, measure, raw, named, checker));
         let value = index.as_ref().map_or(value, Index::sql);
+        let lasted = lasting::lasted(&pointer, measure, named, checker);
+        let (lasts, value) = (lasted.is_some(), lasted.unwrap_or(value));
         let filter = condition(&[("kind", &measure.kinds), ("topic", &measure.topics)], filter);
         let topics = measure.topics.iter().map(|topic| topic.as_str().into()).collect();
         let per_answer = measure.per_answer;
@@ -254,6 +257,7 @@ fn measures(raw: &RawCatalog, named: Named<'_>, checker: &mut Checker<'_>) -> Ve
             name: name.as_str().into(),
             filter,
             value,
+            lasts,
             index,
             weight,
             distinct,
@@ -329,6 +333,7 @@ fn add_metric(catalog: &mut Catalog, raw: &RawCatalog, name: &str, metric: &RawM
     let windows = metric_windows(catalog, raw, &pointer, metric, checker);
     weighting::fits(catalog, &pointer, kind, &windows, checker);
     targets::fit(catalog, &pointer, kind, checker);
+    lasting::fit(catalog, &pointer, kind, &windows, checker);
     let resolved = ResolvedMetric {
         metric: kind,
         compared: None,
@@ -450,6 +455,12 @@ fn metric_kind(catalog: &Catalog, pointer: &str, raw: &RawMetric, checker: &mut 
     }));
     let distinct = raw.distinct.as_deref().map(|name| measure("distinct", name));
     let ranked = raw.quantile.as_ref().map(|raw| (raw, measure("quantile/measure", &raw.measure)));
+    let lasting = [("open_count", raw.open_count.as_deref()), ("open_age", raw.open_age.as_deref())];
+    let lasting = lasting.map(|(field, name)| name.map(|name| measure(field, name)));
+    let survived = raw.survival.as_ref().map(|raw| (raw, measure("survival/measure", &raw.measure)));
+    kinds.extend(survived.map(|(raw, found)| lasting::survival(raw, found?, pointer, checker)));
+    kinds.extend(lasting[0].map(|found| found.map(Metric::OpenCount)));
+    kinds.extend(lasting[1].map(|found| found.map(Metric::OpenAge)));
     kinds.extend(distinct.map(|found| Some(counted::distinct(&catalog.measures, found?, pointer, checker))));
     kinds.extend(ranked.map(|(raw, found)| counted::quantile(raw, found?, pointer, checker)));
     if raw.ratio.as_ref().is_some_and(|ratio| ratio.per == Some(0)) {

@@ -331,8 +331,9 @@ pub(crate) fn check(document: &Document, raw: &RawCatalog, catalog: &mut Catalog
         if raw.filter.is_some() {
             plan(at("filter"), &measure.filter, Yields::Condition, reads.own());
         }
+        let value = if measure.lasts { "until" } else { "value" };
         for (field, sql, yields) in
-            [("value", &mut measure.value, Yields::VALUE), ("weight", &mut measure.weight, Yields::WEIGHT)]
+            [(value, &mut measure.value, Yields::VALUE), ("weight", &mut measure.weight, Yields::WEIGHT)]
         {
             if plan(at(field), sql, yields, reads) {
                 *sql = format!("CAST(({sql}) AS INT)");

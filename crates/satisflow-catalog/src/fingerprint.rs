@@ -88,6 +88,7 @@ fn metric_name(metric: Metric) -> String {
         Metric::Quantile { millionths, digits: Some(digits), .. } => {
             format!("quantile {millionths} of {digits} digits")
         }
+        Metric::Survival { millionths, .. } => format!("survival {millionths}"),
         _ => metric.as_str().to_owned(),
     }
 }

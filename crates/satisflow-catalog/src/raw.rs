@@ -122,6 +122,10 @@ pub struct RawMeasure {
     /// SQL expression of the value, at most 4 decimals; default 1. NULL is not counted.
     #[serde(default)]
     pub value: Option<String>,
+    /// SQL expression of the time at which came to an end what an event began, such as a joined `end_at`; NULL while it
+    /// goes on. For metrics with `survival`, `open_count` and `open_age`, in place of `value`.
+    #[serde(default)]
+    pub until: Option<String>,
     /// The value from 0 to 100 that the event's `answers` reach of an index tree, in place of `value`.
     #[serde(default)]
     pub index: Option<RawIndex>,
@@ -245,7 +249,7 @@ pub struct RawDefaults {
 }
 
 /// A metric: exactly one of `mean`, `share`, `balance`, `shortfall`, `ratio`, `count`, `sum`, `distinct`, `quantile`,
-/// or one that compares the groups of another metric, or two metrics: `rank`, `shrunk`, `total_share`,
+/// `survival`, `open_count`, `open_age`, or one that compares the groups of another metric, or two metrics: `rank`, `shrunk`, `total_share`,
 /// `cumulative_share`, `vital_few`, `gap`, `quotient`, `rank_change`, `sigma`, `p_value`, `weighted_ranks`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -277,6 +281,16 @@ pub struct RawMetric {
     /// Weighted quantile of a measure: the least value up to which a share of all weight lies.
     #[serde(default)]
     pub quantile: Option<RawQuantile>,
+    /// Seconds after which a share of what began in the window is over, by the curve of Kaplan and Meier, of a measure
+    /// with `until`.
+    #[serde(default)]
+    pub survival: Option<RawSurvival>,
+    /// How much of what began in the window goes on at its end, of a measure with `until`.
+    #[serde(default)]
+    pub open_count: Option<String>,
+    /// Mean seconds for which it has done so.
+    #[serde(default)]
+    pub open_age: Option<String>,
     /// Place of each group in the order of another metric's values, from 1; equal values share the least.
     #[serde(default)]
     pub rank: Option<RawRank>,
@@ -363,4 +377,15 @@ pub struct RawQuantile {
     /// held of many; without it every value is exact. A value's last digit is that of its 4th decimal.
     #[serde(default)]
     pub digits: Option<u32>,
+}
+
+/// A measure with `until`, and when how much of it is over.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawSurvival {
+    /// The measure.
+    pub measure: String,
+    /// The share that is over, above 0 and below 1, at most 6 decimals; default 0.5, the median.
+    #[serde(default)]
+    pub at: Option<Decimal>,
 }

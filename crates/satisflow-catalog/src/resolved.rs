@@ -25,8 +25,10 @@ pub struct Measure {
     pub name: Arc<str>,
     /// Condition on an event, kinds included; `true` for all.
     pub filter: String,
-    /// The value, a number; of an index what says the same as SQL.
+    /// The value, a number; of an index, and of what lasts, what says the same as SQL.
     pub value: String,
+    /// Whether it is how long something lasted.
+    pub lasts: bool,
     /// The index tree that gives the value.
     pub index: Option<Index>,
     /// The weight, a number.

@@ -79,7 +79,7 @@ pub(crate) fn compare<'a>(
 
 /// What a metric says of a content.
 fn said(metric: Metric, content: &Content) -> Compared {
-    by_itself(metric, &content.sums, content.told(&Reading::plain(metric)))
+    by_itself(metric, &content.sums, content.told(&Reading::plain(metric), 0))
 }
 
 /// What a group holds of a metric, by its number among those of the definition.
@@ -89,7 +89,7 @@ fn held(entry: &Entry, number: usize) -> Cow<'_, Content> {
 
 /// The values of a metric by its number among those of the definition.
 fn values(metric: Metric, number: usize, entries: &[Entry]) -> Values {
-    let value = |content: &Content| value(metric, &content.sums, content.told(&Reading::plain(metric)));
+    let value = |content: &Content| value(metric, &content.sums, content.told(&Reading::plain(metric), 0));
     let one = |entry: &Entry| if entry.content.is_zero() { None } else { value(&held(entry, number)) };
     entries.iter().map(one).collect()
 }

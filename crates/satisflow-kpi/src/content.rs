@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::definition::Metric;
+use crate::lasting::{self, Lasting};
 use crate::stats::{Z_95, effective_n};
 use crate::sums::{Overflow, Sums};
 use crate::validity::Validity;
@@ -20,7 +21,7 @@ use crate::window::Window;
 const MILLION: i128 = 1_000_000;
 /// From 4 decimals, those of a value, to 10.
 const VALUE_TO_NUMERATOR: i128 = 1_000_000;
-const ONE: i128 = 10_000_000_000;
+pub(crate) const ONE: i128 = 10_000_000_000;
 
 /// What a KPI reads of a content beside its sums.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,18 +31,22 @@ pub(crate) enum Reading {
     /// Level in millionths.
     Quantile(u32),
     Weighted(Box<Weights>),
+    Lasting(Lasting),
 }
 
 /// What the counts of a window tell, 10 decimals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Told {
-    /// The number of keys, or the quantile.
+    /// The number of keys, the quantile, or what is said of what lasts.
     pub value: i128,
-    /// 95 % interval of a quantile: Woodruff's (1952), Wald's bounds of the level read as quantiles.
+    /// What it is divided by: 1, but for a mean.
+    pub of: i128,
+    /// 95 % interval of a quantile: Woodruff's (1952), Wald's bounds of the level read as quantiles; of a survival
+    /// curve Brookmeyer and Crowley's (1982).
     pub bounds: Option<(i128, i128)>,
 }
 
-/// Weight of each value (4 decimals), or number of events of each key.
+/// Weight of each value (4 decimals), or number of events of each key, or of each life.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Counts(BTreeMap<i128, i128>);
 
@@ -54,12 +59,22 @@ pub(crate) struct Content {
     next: Option<Box<Content>>,
 }
 
+impl Told {
+    /// A value by itself.
+    pub(crate) fn of(value: i128) -> Told {
+        Told { value, of: ONE, bounds: None }
+    }
+}
+
 impl Reading {
     /// Of a metric that is not weighted.
     pub(crate) fn plain(metric: Metric) -> Reading {
         match metric {
             Metric::Distinct(_) => Reading::Distinct,
             Metric::Quantile { millionths, .. } => Reading::Quantile(millionths),
+            Metric::Survival { millionths, .. } => Reading::Lasting(Lasting::Survival(millionths)),
+            Metric::OpenCount(_) => Reading::Lasting(Lasting::OpenCount),
+            Metric::OpenAge(_) => Reading::Lasting(Lasting::OpenAge),
             _ => Reading::Sums,
         }
     }
@@ -76,7 +91,17 @@ impl Reading {
 
     /// Whether a row stands at each step while anything is held.
     pub(crate) fn decays(&self) -> bool {
-        matches!(self, Reading::Weighted(weights) if weights.decays())
+        match self {
+            Reading::Weighted(weights) => weights.decays(),
+            Reading::Lasting(_) => true,
+            Reading::Sums | Reading::Distinct | Reading::Quantile(_) => false,
+        }
+    }
+
+    /// Whether a row that holds other lives than before may still say the same: what ends after a row's end is not
+    /// seen there.
+    pub(crate) fn sees_its_past_alone(&self) -> bool {
+        matches!(self, Reading::Lasting(_))
     }
 
     /// What an event does in the pane that ends at a time.
@@ -146,6 +171,14 @@ impl Content {
         let sums = Sums::of_event(weight, value);
         let cells = (weight > 0).then(|| Box::new(Cells::of_event(sums, cell)));
         Content { sums, counts: None, cells, next: None }
+    }
+
+    /// What something adds that began at a time and lasted so long, µs; below 0 it goes on. How long it lasted is no
+    /// part of its sums, which are known when it begins.
+    pub(crate) fn of_life(weight: i64, began: i64, lasted: i64) -> Content {
+        let entry = (lasting::key(began, lasted), 1);
+        let counts = (weight > 0).then(|| Box::new(Counts(BTreeMap::from([entry]))));
+        Content { sums: Sums::of_event(weight, 0), counts, cells: None, next: None }
     }
 
     /// What one event adds to a side of a rate: none of it counts in the KPI's own sums.
@@ -229,15 +262,19 @@ impl Content {
         std::iter::successors(Some(self), |content| content.next.as_deref()).nth(number)
     }
 
-    /// What a KPI reads beside the sums; `None` where there is nothing to read.
-    pub(crate) fn told(&self, reading: &Reading) -> Option<Told> {
+    /// What a KPI reads beside the sums of a window that ends at `end`; `None` where there is nothing to read.
+    pub(crate) fn told(&self, reading: &Reading, end: i64) -> Option<Told> {
         match reading {
             Reading::Sums | Reading::Weighted(_) => None,
             Reading::Distinct => {
                 let keys = self.counts.as_ref().map_or(0, |counts| counts.0.len());
-                Some(Told { value: i128::try_from(keys).unwrap_or(i128::MAX) * ONE, bounds: None })
+                Some(Told::of(i128::try_from(keys).unwrap_or(i128::MAX) * ONE))
             }
             Reading::Quantile(millionths) => self.quantile(i128::from(*millionths)),
+            Reading::Lasting(lasting) => {
+                let lives = self.counts.iter().flat_map(|counts| &counts.0);
+                lasting.told(lives.map(|(key, number)| (*key, *number)), end)
+            }
         }
     }
 
@@ -245,7 +282,7 @@ impl Content {
     pub(crate) fn weighted(&self, reading: &Reading, end: i64) -> Option<Weighted> {
         match reading {
             Reading::Weighted(weights) => Some(weights.tell(self.cells.as_deref(), end)),
-            Reading::Sums | Reading::Distinct | Reading::Quantile(_) => None,
+            Reading::Sums | Reading::Distinct | Reading::Quantile(_) | Reading::Lasting(_) => None,
         }
     }
 
@@ -258,7 +295,7 @@ impl Content {
             let at = |level: f64| counts.quantile(|below| below as f64 >= level * self.sums.w as f64);
             at(level - half).zip(at(level + half))
         });
-        Some(Told { value, bounds })
+        Some(Told { bounds, ..Told::of(value) })
     }
 }
 
@@ -287,7 +324,7 @@ mod tests {
     }
 
     fn value(metric: Metric, events: &[(i64, i64, u128)]) -> Option<i128> {
-        all(metric, events).told(&reading(metric)).map(|told| told.value)
+        all(metric, events).told(&reading(metric), 0).map(|told| told.value)
     }
 
     #[test]
@@ -330,14 +367,14 @@ mod tests {
     fn woodruffs_interval_holds_the_ranks_around_a_median() {
         // 100 ranks, level 0.5 -+ 1.96 * 0.05 = 0.402 and 0.598: the 41st and the 60th value.
         let events: Vec<(i64, i64, u128)> = (1..=100).map(|rank| (W, rank * 10_000, 0)).collect();
-        let told = all(MEDIAN, &events).told(&reading(MEDIAN)).unwrap();
-        assert_eq!(told, Told { value: 50 * ONE, bounds: Some((41 * ONE, 60 * ONE)) });
+        let told = all(MEDIAN, &events).told(&reading(MEDIAN), 0).unwrap();
+        assert_eq!(told, Told { bounds: Some((41 * ONE, 60 * ONE)), ..Told::of(50 * ONE) });
     }
 
     #[test]
     fn a_key_counts_once_until_its_last_event_is_taken_back() {
         let mut content = all(DISTINCT, &[(W, 1, 7), (W, 1, 7), (W, 1, u128::MAX), (0, 1, 9)]);
-        let told = |content: &Content| content.told(&Reading::Distinct).unwrap().value / ONE;
+        let told = |content: &Content| content.told(&Reading::Distinct, 0).unwrap().value / ONE;
         assert_eq!(told(&content), 2);
         let one = Content::of_event(DISTINCT, W, 1, 7);
         content.subtract(&one).unwrap();

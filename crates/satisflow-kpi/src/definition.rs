@@ -47,6 +47,19 @@ pub enum Metric {
         /// Significant digits that values are ranked by; `None`: all that they have.
         digits: Option<u32>,
     },
+    /// Seconds after which a share of what began in the window is over, by the curve of Kaplan and Meier (F23): of what
+    /// goes on at the window's end it is known that it lasted so long. The measure's value is how long an event's
+    /// matter lasted, µs as 4 decimals; below 0 it goes on.
+    Survival {
+        /// The measure.
+        measure: usize,
+        /// The share, in millionths: 500,000 for the median.
+        millionths: u32,
+    },
+    /// How much of what began in the window goes on at its end, of the same measure.
+    OpenCount(usize),
+    /// Mean seconds for which it has done so.
+    OpenAge(usize),
 }
 
 impl Metric {
@@ -55,7 +68,8 @@ impl Metric {
         match self {
             Metric::Mean(m) | Metric::Share(m) | Metric::Balance(m) | Metric::Shortfall(m) => m,
             Metric::Count(m) | Metric::Sum(m) | Metric::Distinct(m) => m,
-            Metric::Quantile { measure, .. } => measure,
+            Metric::Quantile { measure, .. } | Metric::Survival { measure, .. } => measure,
+            Metric::OpenCount(measure) | Metric::OpenAge(measure) => measure,
             Metric::Ratio { numerator, .. } => numerator,
         }
     }
@@ -72,12 +86,20 @@ impl Metric {
             Metric::Sum(_) => "sum",
             Metric::Distinct(_) => "distinct",
             Metric::Quantile { .. } => "quantile",
+            Metric::Survival { .. } => "survival",
+            Metric::OpenCount(_) => "open_count",
+            Metric::OpenAge(_) => "open_age",
         }
     }
 
     /// Whether it is made of a measure's means, which a [`Weighting`] weighs.
     pub fn is_of_means(self) -> bool {
         matches!(self, Metric::Mean(_) | Metric::Share(_) | Metric::Balance(_) | Metric::Shortfall(_))
+    }
+
+    /// Whether it is of what lasts.
+    pub fn is_of_lasting(self) -> bool {
+        matches!(self, Metric::Survival { .. } | Metric::OpenCount(_) | Metric::OpenAge(_))
     }
 
     /// What numerator by denominator is multiplied with to give the value.

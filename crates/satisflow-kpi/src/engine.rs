@@ -120,6 +120,8 @@ struct Role {
 #[derive(Debug, Clone, Copy)]
 enum Part {
     Measure,
+    /// Of a metric of what lasts.
+    Life,
     /// Of a metric that is weighted.
     Weighted,
     Base,
@@ -128,9 +130,10 @@ enum Part {
 }
 
 impl Role {
-    /// What one event adds; `cell` is read where the metric is weighted.
-    fn content(self, (weight, value): (i64, i64), key: u128, cell: u32) -> Content {
+    /// What one event of a time adds; `cell` is read where the metric is weighted.
+    fn content(self, time: i64, (weight, value): (i64, i64), key: u128, cell: u32) -> Content {
         match self.part {
+            Part::Life => Content::of_life(weight, time, value),
             Part::Measure => Content::of_event(self.metric, weight, value, key),
             Part::Weighted => Content::of_cell(weight, value, cell),
             Part::Base => Sums::of_base_event(weight, value).into(),
@@ -151,7 +154,11 @@ impl Role {
 fn roles(plan: &Plan, definition: &Definition) -> Vec<(usize, Role)> {
     let of_metric = |(number, Other { metric, ago }): (usize, Other)| {
         let is_weighted = number == 0 && plan.reads_cells(definition);
-        let part = if is_weighted { Part::Weighted } else { Part::Measure };
+        let part = match is_weighted {
+            true => Part::Weighted,
+            false if metric.is_of_lasting() => Part::Life,
+            false => Part::Measure,
+        };
         let measure = (metric.measure(), Role { metric, number, ago, part });
         let base = metric.base_measure().map(|m| (m, Role { metric, number, ago, part: Part::Base }));
         std::iter::once(measure).chain(base)
@@ -299,7 +306,8 @@ impl Engine {
                 let input = &batch.measures[*measure];
                 let Some(measured) = input.at(row) else { continue };
                 let counts = if input.key.is_some() { Sign::Touch } else { sign };
-                let content = || role.content(measured, input.distinct_at(row), input.cell_at(row));
+                let content =
+                    || role.content(batch.event_time[row], measured, input.distinct_at(row), input.cell_at(row));
                 let one = match counts {
                     Sign::Count => content(),
                     Sign::Recall | Sign::Replace => content().negated(),
@@ -433,7 +441,7 @@ impl Engine {
             let mut delta = None;
             let used = roles.iter().filter(|(used, role)| *reads && *used == measure && role.ago == ago);
             for (_, role) in used {
-                let content = role.content((candidate.weight, candidate.value), 0, candidate.cell);
+                let content = role.content(candidate.time, (candidate.weight, candidate.value), 0, candidate.cell);
                 role.take(&mut delta, if counts { content } else { content.negated() });
             }
             delta

@@ -131,8 +131,16 @@ impl Member {
 
     /// What a window holds as a row of this KPI.
     fn row(&self, kpi: usize, group: u32, end: i64, (revision, reason): (u32, Reason), content: &Content) -> LaneRow {
-        let (told, weighted) = (content.told(&self.reading), content.weighted(&self.reading, end));
+        let (told, weighted) = (content.told(&self.reading, end), content.weighted(&self.reading, end));
         LaneRow { member: kpi, group, end, revision, reason, sums: content.sums, told, weighted, compared: None }
+    }
+
+    /// Whether a content says something else at an end than it did before a change.
+    fn differs(&self, content: &Content, delta: &Content, end: i64) -> Result<bool, Overflow> {
+        let mut before = content.clone();
+        before.subtract(delta)?;
+        let said = |content: &Content| (content.sums, content.told(&self.reading, end));
+        Ok(said(&before) != said(content))
     }
 
     /// Whether the lane has more groups at this end than the KPI's limit.
@@ -366,10 +374,14 @@ impl Lane {
         for end in state.row_ends(window, kpi, from, to) {
             let owners = state.owners(window, end);
             let revision = state.revision(owners, kpi);
-            if deltas.at(end)?.is_zero() && revision > 0 {
+            let delta = deltas.at(end)?;
+            if delta.is_zero() && revision > 0 {
                 continue;
             }
             let content = state.content_at(kpi, stay, end)?;
+            if revision > 0 && member.reading.sees_its_past_alone() && !member.differs(&content, delta, end)? {
+                continue;
+            }
             state.set_revision(owners, kpi, revision + 1);
             rows.push(member.row(kpi, group, end, (revision + 1, reason), &content));
         }

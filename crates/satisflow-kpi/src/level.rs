@@ -35,6 +35,7 @@ impl Family {
             Metric::Ratio { .. } => Some(Family::Rate),
             Metric::Count(_) | Metric::Sum(_) | Metric::Distinct(_) => None,
             Metric::Quantile { .. } | Metric::Shortfall(_) => None,
+            Metric::Survival { .. } | Metric::OpenCount(_) | Metric::OpenAge(_) => None,
         }
     }
 }

@@ -23,6 +23,7 @@ mod identity;
 mod joins;
 mod keyed;
 mod lane;
+mod lasting;
 pub mod level;
 mod panes;
 mod publish;

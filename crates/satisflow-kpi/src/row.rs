@@ -206,10 +206,14 @@ pub(crate) fn fraction(metric: Metric, sums: &Sums, told: Option<Told>) -> (i128
         Metric::Ratio { .. } => (sums.wx, sums.base, sums.base_n),
         Metric::Count(_) => (i128::from(sums.n) * ONE, ONE, sums.n),
         Metric::Sum(_) => (sums.wx, ONE, sums.n),
-        Metric::Distinct(_) | Metric::Quantile { .. } => {
-            (told.map_or(0, |told| told.value), told.map_or(0, |_| ONE), sums.n)
-        }
+        Metric::Distinct(_) | Metric::Quantile { .. } => told_fraction(sums, told),
+        Metric::Survival { .. } | Metric::OpenCount(_) | Metric::OpenAge(_) => told_fraction(sums, told),
     }
+}
+
+fn told_fraction(sums: &Sums, told: Option<Told>) -> (i128, i128, i64) {
+    let (value, of) = told.map_or((0, 0), |told| (told.value, told.of));
+    (value, of, sums.n)
 }
 
 fn standard_error(metric: Metric, sums: &Sums) -> Option<f64> {
@@ -219,6 +223,7 @@ fn standard_error(metric: Metric, sums: &Sums) -> Option<f64> {
         Metric::Ratio { per, .. } => rate_error(sums).map(|error| f64::from(per) * error),
         Metric::Count(_) | Metric::Sum(_) | Metric::Shortfall(_) => None,
         Metric::Distinct(_) | Metric::Quantile { .. } => None,
+        Metric::Survival { .. } | Metric::OpenCount(_) | Metric::OpenAge(_) => None,
     }
 }
 
@@ -265,6 +270,7 @@ fn interval(metric: Metric, sums: &Sums, se: Option<f64>) -> Option<Interval> {
             .map(|Interval { low, high }| Interval { low: f64::from(per) * low, high: f64::from(per) * high }),
         Metric::Count(_) | Metric::Sum(_) | Metric::Shortfall(_) => None,
         Metric::Distinct(_) | Metric::Quantile { .. } => None,
+        Metric::Survival { .. } | Metric::OpenCount(_) | Metric::OpenAge(_) => None,
     }
 }
 

@@ -21,6 +21,7 @@ mod compared;
 mod counted;
 mod ends;
 mod joined;
+mod lasting;
 mod own;
 mod statement;
 mod tables;

@@ -42,8 +42,10 @@ fn said(raw: &RawMetric) -> Vec<&'static str> {
 /// Number of its fields that aggregate a measure.
 fn aggregates(raw: &RawMetric) -> usize {
     let names = [&raw.mean, &raw.share, &raw.balance, &raw.shortfall, &raw.count, &raw.sum, &raw.distinct];
-    let named = names.into_iter().flatten().count();
-    named + usize::from(raw.ratio.is_some()) + usize::from(raw.quantile.is_some())
+    let names = names.into_iter().chain([&raw.open_count, &raw.open_age]);
+    let named = names.flatten().count();
+    let others = [raw.ratio.is_some(), raw.quantile.is_some(), raw.survival.is_some()];
+    named + others.into_iter().filter(|is_there| *is_there).count()
 }
 
 /// Whether a metric compares others.
@@ -72,9 +74,12 @@ impl Bases<'_> {
             let of = &self.catalog.plan.definitions[index];
             let is_weighted =
                 of.metric.is_of_means() && self.catalog.plan.weightings.contains_key(&of.metric.measure());
-            if is_weighted || of.validity != Validity::default() {
-                let message = format!("the values of `{name}` depend on a population, on age or on its `validity`");
-                checker.problem(at, message, "compare a metric of a measure without them");
+            let sees_end = of.metric.is_of_lasting();
+            if is_weighted || sees_end || of.validity != Validity::default() {
+                let message = format!(
+                    "the values of `{name}` depend on a population, on age, on the window's end or on its `validity`"
+                );
+                checker.problem(at, message, "compare a metric of a measure without them, such as its `count`");
                 return None;
             }
             return Some(Base { index, metric: of.metric });

@@ -18,7 +18,7 @@ const SHARES: [i64; 2] = [UNIT, 100 * UNIT];
 /// Most cells of a population: the product of its margins' categories.
 pub(super) const CELLS_MAX: usize = 1_000;
 /// Most steps of a window in which age counts: each of its rows weighs as many.
-const STEPS_MAX: i64 = 1_000;
+pub(super) const STEPS_MAX: i64 = 1_000;
 
 /// The margins of a measure's population, and how much of it is in each category.
 pub(super) fn population(

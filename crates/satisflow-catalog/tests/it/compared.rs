@@ -176,7 +176,7 @@ fn what_does_not_hold_is_refused_with_its_line() {
     expect("mean: a, rank: { of: mean }", &["11: a metric has exactly one aggregate or comparison, here are 2"]);
     expect("rank: { of: mean }, windows: [week]", &["11: there is no window `week`"]);
     let aging = with("rank: { of: mean }").replace("a: { value: score }", "a: { value: score, half_life: 2d }");
-    let expected = "11: the values of `mean` depend on a population, on age or on its `validity`";
+    let expected = "11: the values of `mean` depend on a population, on age, on the window's end or on its `validity`";
     assert!(problems(&aging).iter().any(|problem| problem == expected), "{:?}", problems(&aging));
     let population = "a: { value: score, population: { p: { by: region, counts: { n: 1 } } } }";
     let of =

@@ -8,6 +8,7 @@ mod graphs;
 mod indexes;
 mod joins;
 mod keyed;
+mod lasting;
 mod scales;
 mod support;
 mod weighting;

@@ -45,7 +45,7 @@ impl Standing {
 
     /// Of a group that holds nothing.
     fn of_nothing(reading: &Reading) -> Standing {
-        Standing { sums: Sums::default(), told: Content::default().told(reading), compared: Compared::default() }
+        Standing { sums: Sums::default(), told: Content::default().told(reading, 0), compared: Compared::default() }
     }
 }
 
@@ -99,7 +99,7 @@ impl Lane {
         let name = |group: u32| sides.groups.values(self.set, group);
         let compared = compare(&sides.definitions[member.definition], &here, name)?;
         let row = |(entry, compared): (Entry, Compared)| {
-            let (sums, told) = (entry.content.sums, entry.content.told(&member.reading));
+            let (sums, told) = (entry.content.sums, entry.content.told(&member.reading, 0));
             (entry.group, Standing { sums, told, compared })
         };
         Ok(here.into_iter().zip(compared).map(row).collect())

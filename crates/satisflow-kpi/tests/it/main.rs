@@ -4,6 +4,7 @@
 mod compared;
 mod course;
 mod joins;
+mod lasting;
 mod oracle;
 mod properties;
 mod rows;

@@ -96,7 +96,7 @@ pub fn decimal(value: i128, scale: usize) -> String {
     format!("{sign}{}.{:0scale$}", value.abs() / unit, value.abs() % unit)
 }
 
-fn rounded(numerator: i128, denominator: i128) -> String {
+pub fn rounded(numerator: i128, denominator: i128) -> String {
     if denominator == 0 {
         return String::new();
     }

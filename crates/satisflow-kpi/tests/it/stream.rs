@@ -87,7 +87,7 @@ pub fn plan_with(groups_max: usize, of_case: Kept) -> Plan {
             Window { name: "all".into(), span: WindowSpan::All },
             days("3days", 3),
         ],
-        measures: 9,
+        measures: 11,
         kept: BTreeMap::from([(1, of_case)]),
         joins: BTreeMap::new(),
         joined_rows: BTreeMap::new(),
@@ -177,8 +177,15 @@ pub fn batch(events: &[Event]) -> Batch {
             scored(None, None),
             scored(Some(channel_cell), None),
             scored(Some(channel_cell), None),
+            measure(numbers(&|e| Some(life(e))), numbers(&|e| Some(e.weight)), None),
+            measure(numbers(&|e| Some(life(e))), numbers(&|e| Some(e.weight)), cases()),
         ],
     }
+}
+
+/// How long what an event began lasted, µs: up to 83 minutes; below 0 it goes on.
+pub fn life(event: &Event) -> i64 {
+    event.units.map_or(-1, |units| units * 100_000)
 }
 
 /// The channel as a part of a population of two; other channels are outside.

@@ -2,7 +2,7 @@
 
 use satisflow_kpi::{CalendarUnit, WindowSpan};
 
-use super::columns::COLUMNS;
+use super::columns::{COLUMNS, nothing};
 
 pub(super) const DAY_MICROS: i64 = 86_400_000_000;
 
@@ -13,6 +13,24 @@ pub(super) fn step(span: &WindowSpan) -> i64 {
         WindowSpan::All => DAY_MICROS,
         WindowSpan::Calendar { unit, .. } => days_max(*unit) * DAY_MICROS,
     }
+}
+
+/// More of `changes`: nothing changes, but for age, while a window with steps holds anything.
+pub(super) fn aged(span: &WindowSpan, listed: &str) -> String {
+    let WindowSpan::Rolling { length, step } = span else { return String::new() };
+    let steps = length / step;
+    if steps < 2 {
+        return String::new();
+    }
+    let nothing = nothing();
+    let enter = enter_end(span, "event_time");
+    format!(
+        "
+  UNION ALL
+  SELECT {listed}pane_end + k * {step} AS window_end, {nothing}
+  FROM (SELECT {listed}pane_end, unnest(range(1, {steps})) AS k
+        FROM (SELECT DISTINCT {listed}{enter} AS pane_end FROM measured))"
+    )
 }
 
 /// µs before an end within which an event lies that has entered or left since

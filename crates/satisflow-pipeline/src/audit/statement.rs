@@ -5,7 +5,8 @@ use satisflow_kpi::{Definition, Kept, Metric, WindowSpan};
 
 use super::columns::{COLUMNS, nothing, quoted};
 use super::counted::Counted;
-use super::ends::{changes, enter_end};
+use super::ends::{aged, changes, enter_end};
+use super::lasting::Lasting;
 use super::weighted::Weighted;
 use super::{Audit, Ends, Published, Series, joined};
 
@@ -14,6 +15,8 @@ const UNION: &str = "\n  UNION ALL\n";
 /// What an event that is measured has beside its sums: an expression of the event, and of what is counted.
 #[derive(Default)]
 struct Beside {
+    /// What stands in the place of the measure's value.
+    value: Option<&'static str>,
     key: String,
     entry: &'static str,
 }
@@ -40,8 +43,9 @@ impl Audit {
         let listed = listed(&names);
         let [n, numerator, denominator] = fraction(definition.metric);
         let counted = Counted::of(definition.metric);
+        let lasting = Lasting::of(definition.metric);
         let weighted = Weighted::of(&self.catalog, definition, window);
-        let plain = counted.is_none() && weighted.is_none();
+        let plain = counted.is_none() && weighted.is_none() && lasting.is_none();
         let is_limited = may_exceed && !names.is_empty();
         let expected = format!(
             "\
@@ -57,12 +61,16 @@ impl Audit {
 )",
             with = weighted.as_ref().map_or("WITH", Weighted::with),
             measured = self.measured_of(definition, set, weighted.as_ref()),
-            aged = weighted.as_ref().map(|weighted| weighted.aged(&listed)).unwrap_or_default(),
+            aged = match &weighted {
+                Some(weighted) => weighted.aged(&listed),
+                None => lasting.map(|_| aged(&window.span, &listed)).unwrap_or_default(),
+            },
             told_value = if weighted.is_some() { ", told" } else { "" },
             changes = changes(&window.span, &listed, counted.is_some(), 0),
             told = counted
                 .map(|counted| counted.running(&window.span, &names))
                 .or_else(|| weighted.as_ref().map(|weighted| weighted.running(&names)))
+                .or_else(|| lasting.map(|lasting| lasting.running(&window.span, &names)))
                 .unwrap_or_default(),
             sums = running_sums(&window.span, &names, if plain { "running" } else { "sums" }),
             limited = if is_limited { limited(&window.span, &names) } else { "running".to_owned() },
@@ -126,8 +134,11 @@ FROM expected e FULL OUTER JOIN current p ON e.window_end = p.window_end{same}",
     /// The events of a metric by itself.
     pub(super) fn measured(&self, metric: Metric, set: &[usize]) -> String {
         let measure = &self.catalog.measures[metric.measure()];
-        let counted = Counted::of(metric).map(|counted| Beside { key: counted.key(measure), entry: counted.entry() });
-        self.measured_beside(metric, set, &counted.unwrap_or_default())
+        let counted = Counted::of(metric);
+        let counted = counted.map(|counted| Beside { value: None, key: counted.key(measure), entry: counted.entry() });
+        let lasting =
+            Lasting::of(metric).map(|_| Beside { value: Some("0"), key: Lasting::key(measure), entry: Lasting::ENTRY });
+        self.measured_beside(metric, set, &counted.or(lasting).unwrap_or_default())
     }
 
     fn measured_beside(&self, metric: Metric, set: &[usize], beside: &Beside) -> String {
@@ -140,7 +151,7 @@ FROM expected e FULL OUTER JOIN current p ON e.window_end = p.window_end{same}",
     /// The events of a metric that may be weighted, or have to be valid.
     fn measured_of(&self, definition: &Definition, set: &[usize], weighted: Option<&Weighted<'_>>) -> String {
         let Some(weighted) = weighted else { return self.measured(definition.metric, set) };
-        let beside = Beside { key: weighted.key(), entry: ", cell" };
+        let beside = Beside { value: None, key: weighted.key(), entry: ", cell" };
         let sides = definition.validity.rates.iter().flat_map(|rate| [rate.numerator, rate.denominator]);
         let traces = sides.map(|side| self.traces(&self.catalog.measures[side], set));
         let own = self.measured_beside(definition.metric, set, &beside);
@@ -190,7 +201,7 @@ FROM expected e FULL OUTER JOIN current p ON e.window_end = p.window_end{same}",
             entry = beside.entry,
             key_beside = beside.key,
             weight = measure.weight,
-            value = measure.value,
+            value = beside.value.unwrap_or(&measure.value),
             filter = measure.filter,
             rows = joined::rows(self.rows(measure.per_answer), measure),
             id = if measure.per_answer { ANSWER_ID } else { "event_id" },
@@ -259,7 +270,13 @@ pub(super) fn fraction(metric: Metric) -> [&'static str; 3] {
         Metric::Count(_) => ["n", "CAST(n AS DECIMAL(76,10))", one],
         Metric::Sum(_) => ["n", wx, one],
         Metric::Distinct(_) => ["n", "CAST(told AS DECIMAL(76,10))", one],
-        Metric::Quantile { .. } => [
+        Metric::OpenCount(_) => ["n", "CAST(coalesce(going, 0) AS DECIMAL(76,10))", one],
+        Metric::OpenAge(_) => [
+            "n",
+            "coalesce(CAST(told AS DECIMAL(76,10)), CAST(0 AS DECIMAL(76,10)))",
+            "CAST(coalesce(going, 0) AS DECIMAL(76,10))",
+        ],
+        Metric::Quantile { .. } | Metric::Survival { .. } => [
             "n",
             "coalesce(CAST(told AS DECIMAL(76,10)), CAST(0 AS DECIMAL(76,10)))",
             "CASE WHEN told IS NULL THEN CAST(0 AS DECIMAL(76,10)) ELSE CAST(1 AS DECIMAL(76,10)) END",

@@ -8,8 +8,7 @@
 use satisflow_catalog::{Catalog, Represented};
 use satisflow_kpi::{Definition, Population, StratumTarget, Validity, Weighting, Window, WindowSpan, decay_e12};
 
-use super::columns::nothing;
-use super::ends::{enter_end, held_ends};
+use super::ends::{aged, held_ends};
 
 /// All of a population, 18 decimals, how far a share may be from its own, and rounds: docs/kpi-catalog.md.
 const WHOLE: i128 = 1_000_000_000_000_000_000;
@@ -84,18 +83,9 @@ impl<'a> Weighted<'a> {
         format!(", CAST(({cell}) AS BIGINT) AS cell")
     }
 
-    /// More of `changes`: nothing changes, but for age, while anything is held.
+    /// More of `changes`, where age counts.
     pub(super) fn aged(&self, listed: &str) -> String {
-        let Some((_, steps, step)) = self.steps().filter(|(_, steps, _)| *steps > 1) else { return String::new() };
-        let nothing = nothing();
-        let enter = enter_end(self.span, "event_time");
-        format!(
-            "
-  UNION ALL
-  SELECT {listed}pane_end + k * {step} AS window_end, {nothing}
-  FROM (SELECT {listed}pane_end, unnest(range(1, {steps})) AS k
-        FROM (SELECT DISTINCT {listed}{enter} AS pane_end FROM measured))"
-        )
+        self.steps().map(|_| aged(self.span, listed)).unwrap_or_default()
     }
 
     /// `running` with the exact value as the column `told`, from `measured` and `sums`.
