@@ -46,9 +46,9 @@ pub(super) fn survival(raw: &RawSurvival, measure: usize, pointer: &str, checker
 
 /// Whether a metric goes with what its measures say of what lasts, over its windows.
 pub(super) fn fit(catalog: &Catalog, pointer: &str, metric: Metric, windows: &[usize], checker: &mut Checker<'_>) {
-    let used = std::iter::once(metric.measure()).chain(metric.base_measure()).map(|m| &catalog.measures[m]);
+    let mut used = std::iter::once(metric.measure()).chain(metric.base_measure()).map(|m| &catalog.measures[m]);
     if !metric.is_of_lasting() {
-        let lasting = used.filter(|measure| measure.lasts && !matches!(metric, Metric::Count(_))).last();
+        let lasting = used.find(|measure| measure.lasts && !matches!(metric, Metric::Count(_)));
         if let Some(measure) = lasting {
             let message = format!("measure `{}` has `until`, and no value", measure.name);
             let hint = "one of `survival`, `open_count`, `open_age`, or `count` for its events";
@@ -56,7 +56,7 @@ pub(super) fn fit(catalog: &Catalog, pointer: &str, metric: Metric, windows: &[u
         }
         return;
     }
-    if let Some(measure) = used.filter(|measure| !measure.lasts).last() {
+    if let Some(measure) = used.find(|measure| !measure.lasts) {
         let message = format!("measure `{}` does not say until when", measure.name);
         checker.problem(pointer, message, "give it `until`, the time of the end: NULL while it goes on");
     }
