@@ -1,15 +1,15 @@
-//! Pauses between the attempts of a commit.
+//! Pauses between the attempts of a commit, or of a look at the lake.
 
 use std::time::Duration;
 
-use satisflow_lake::CommitError;
+use satisflow_lake::{CommitError, LakeError};
 
 /// Attempts after the first.
 const ATTEMPTS_MAX: u32 = 6;
 /// Doubled before each attempt.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// How often a commit was tried again. The same commit has to be tried: one whose
+/// How often something was tried again. The same commit has to be tried: one whose
 /// reply was lost finds itself.
 #[derive(Debug, Default)]
 pub(crate) struct Backoff {
@@ -27,7 +27,70 @@ impl Backoff {
         }
         self.attempts += 1;
         tracing::warn!(%error, attempts = self.attempts, "the commit failed and is tried again");
-        tokio::time::sleep(PAUSE * 2u32.pow(self.attempts)).await;
+        self.pause().await;
         Ok(())
+    }
+
+    async fn pause(&self) {
+        tokio::time::sleep(PAUSE * 2u32.pow(self.attempts)).await;
+    }
+}
+
+/// What is asked of a lake while the service runs. Where it has no answer it is asked again a few times: a disk or a
+/// store that is out of reach for some seconds, or a process that is out of files, ends nothing.
+///
+/// # Errors
+/// The last answer, when there is none after half a minute: a damaged file does not mend itself.
+pub(crate) async fn asked<T, A: Future<Output = Result<T, LakeError>>>(ask: impl Fn() -> A) -> Result<T, LakeError> {
+    let mut backoff = Backoff::default();
+    loop {
+        match ask().await {
+            Err(error) if may_pass(&error) && backoff.attempts < ATTEMPTS_MAX => {
+                backoff.attempts += 1;
+                tracing::warn!(%error, attempts = backoff.attempts, "the lake has no answer and is asked again");
+                backoff.pause().await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+fn may_pass(error: &LakeError) -> bool {
+    matches!(error, LakeError::Delta { .. } | LakeError::Read { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// How often a lake is asked that gives these answers one after the other, and what comes of it.
+    async fn check(answers: &[fn() -> Result<u8, LakeError>]) -> (usize, Result<u8, LakeError>) {
+        let next = Cell::new(0);
+        let ask = || {
+            let answer = answers[next.get()]();
+            next.set(next.get() + 1);
+            std::future::ready(answer)
+        };
+        let found = asked(ask).await;
+        (next.get(), found)
+    }
+
+    fn out_of_files() -> Result<u8, LakeError> {
+        Err(LakeError::Read { table: "kpis", message: "too many open files".to_owned() })
+    }
+
+    #[tokio::test]
+    async fn a_lake_that_has_no_answer_now_is_asked_again() {
+        let (times, found) = check(&[out_of_files, out_of_files, || Ok(7)]).await;
+        assert_eq!((times, found.ok()), (3, Some(7)));
+    }
+
+    #[tokio::test]
+    async fn what_asking_again_does_not_mend_is_said_at_once() {
+        let gone = || Err(LakeError::EntryGone { table: "kpis", version: 3 });
+        let (times, found) = check(&[gone]).await;
+        assert!(times == 1 && matches!(found, Err(LakeError::EntryGone { version: 3, .. })), "{found:?}");
     }
 }

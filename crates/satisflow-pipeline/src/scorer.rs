@@ -15,6 +15,7 @@ use satisflow_kpi::{
 };
 use satisflow_lake::{BACKFILL, CLOSED, Lake, PUBLISHED, SCORE};
 
+use crate::backoff::asked;
 use crate::error::PipelineError;
 use crate::live::SharedEngine;
 use crate::metrics::PipelineMetrics;
@@ -200,7 +201,7 @@ impl Scorer {
 
     /// Scores every version up to the newest.
     async fn catch_up(&mut self, clock: i64) -> Result<(), PipelineError> {
-        let newest = self.lake.records_version().await?;
+        let newest = asked(|| self.lake.records_version()).await?;
         while self.scored < newest {
             self.score_next().await?;
             self.bound_late(clock).await?;
@@ -212,7 +213,7 @@ impl Scorer {
         let version = self.scored + 1;
         let batches = match self.own.remove(&version) {
             Some(batches) => batches,
-            None => self.lake.accepted_in(version).await?,
+            None => asked(|| self.lake.accepted_in(version)).await?,
         };
         // All at once: between its question and its answer nothing may be forgotten.
         let arrivals: Vec<Arrival> = batches.iter().flat_map(identity::arrivals).collect();

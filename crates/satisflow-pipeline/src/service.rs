@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::at_end::AtEnd;
+use crate::backoff::asked;
 use crate::collector::{Collector, Committed};
 use crate::dedup::Dedup;
 use crate::error::PipelineError;
@@ -418,7 +419,7 @@ async fn score_all(
         }
         let refresh = refreshed.elapsed() >= REFRESH;
         if refresh {
-            parts.lake.refresh().await?;
+            asked(|| parts.lake.refresh()).await?;
             refreshed = Instant::now();
         }
         scorer.work(news || refresh, (parts.clock)()).await?;

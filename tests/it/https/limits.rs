@@ -164,7 +164,12 @@ fn without_sockets_to_be_had_clients_wait_and_are_served_in_the_end() {
         let answer = rest(socket);
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
-    // Only now: a client that waits for a login would keep the place of one that is answered and goes.
+    // Only now: a client that waits for a login would keep the place of one that is answered and goes. In between the
+    // service gets at its lake: without files for half a minute it ends.
+    allow_files(&running, most);
+    wait_for("HTTP answers", LIMIT, || scrape(place.http)).unwrap();
+    let (_, used) = files_of(&running);
+    allow_files(&running, used + 2);
     let mut of_sql = Vec::new();
     wait_for("PostgreSQL has none, either", LIMIT, || {
         of_sql.push(connect_to(place.sql));

@@ -8,7 +8,8 @@ use satisflow_document::Decimal;
 use satisflow_kpi::Metric;
 use satisflow_rules::{Side, Threshold};
 
-use super::{Checker, decimal, grouping_set, parse_duration};
+use super::named::grouping_set;
+use super::{Checker, decimal, parse_duration};
 use crate::raw::{RawAlert, RawMetric, RawSeverity};
 use crate::resolved::Catalog;
 

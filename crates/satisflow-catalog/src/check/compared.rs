@@ -3,7 +3,8 @@
 use satisflow_document::Decimal;
 use satisflow_kpi::{Best, Comparison, Family, Metric, Other, RankPart, Shrink, Side, Validity, WindowSpan};
 
-use super::{Checker, ResolvedMetric, named_sets, named_windows, push_metric};
+use super::named::{named_sets, named_windows};
+use super::{Checker, ResolvedMetric, push_metric};
 use crate::raw::{
     RawBest, RawCatalog, RawDirection, RawGap, RawMetric, RawPValue, RawQuotient, RawRank, RawRankChange, RawRankPart,
     RawShrink, RawVitalFew,

@@ -1,9 +1,9 @@
 //! What lasts: measures that say until when, and what is asked of them.
 
-use satisflow_kpi::{Metric, WindowSpan};
+use satisflow_kpi::Metric;
 
 use super::Checker;
-use super::weighting::STEPS_MAX;
+use super::weighting::steps_fault;
 use crate::macros::Named;
 use crate::raw::{RawMeasure, RawSurvival};
 use crate::resolved::Catalog;
@@ -61,15 +61,7 @@ pub(super) fn fit(catalog: &Catalog, pointer: &str, metric: Metric, windows: &[u
         checker.problem(pointer, message, "give it `until`, the time of the end: NULL while it goes on");
     }
     for window in windows.iter().map(|index| &catalog.plan.windows[*index]) {
-        let fault = match window.span {
-            WindowSpan::Rolling { length, step } if length / step > STEPS_MAX => {
-                format!("what lasts is looked at in at most {STEPS_MAX} steps, and more are in")
-            }
-            WindowSpan::Rolling { .. } => continue,
-            WindowSpan::Calendar { .. } | WindowSpan::All => {
-                "what lasts is looked at in the steps of rolling windows, not in".to_owned()
-            }
-        };
+        let Some(fault) = steps_fault(&window.span, "what lasts is looked at") else { continue };
         let message = format!("{fault} window `{}`", window.name);
         checker.problem(pointer, message, "name the metric's `windows`: rolling ones, such as 28d by 1d");
     }

@@ -3,7 +3,8 @@
 use satisflow_document::{Decimal, escape};
 use satisflow_kpi::{Metric, Rate, Validity, sample_size};
 
-use super::{Checker, measure_named};
+use super::Checker;
+use super::named::measure_named;
 use crate::raw::{RawRate, RawValidity};
 use crate::resolved::Catalog;
 

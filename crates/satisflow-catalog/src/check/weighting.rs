@@ -18,7 +18,7 @@ const SHARES: [i64; 2] = [UNIT, 100 * UNIT];
 /// Most cells of a population: the product of its margins' categories.
 pub(super) const CELLS_MAX: usize = 1_000;
 /// Most steps of a window in which age counts: each of its rows weighs as many.
-pub(super) const STEPS_MAX: i64 = 1_000;
+const STEPS_MAX: i64 = 1_000;
 
 /// The margins of a measure's population, and how much of it is in each category.
 pub(super) fn population(
@@ -141,18 +141,26 @@ pub(super) fn fits(catalog: &Catalog, pointer: &str, metric: Metric, windows: &[
     for window in windows.iter().map(|index| &catalog.plan.windows[*index]) {
         let fault = match window.span {
             WindowSpan::Rolling { step, .. } if half_life % step != 0 => {
-                "the half-life is not a multiple of the step of".to_owned()
+                Some("the half-life is not a multiple of the step of".to_owned())
             }
-            WindowSpan::Rolling { length, step } if length / step > STEPS_MAX => {
-                format!("age is counted in at most {STEPS_MAX} steps, and more are in")
-            }
-            WindowSpan::Rolling { .. } => continue,
-            WindowSpan::Calendar { .. } | WindowSpan::All => {
-                "age counts in the steps of rolling windows, not in".to_owned()
-            }
+            _ => steps_fault(&window.span, "age counts"),
         };
+        let Some(fault) = fault else { continue };
         let message = format!("{fault} window `{}`", window.name);
         let hint = "name the metric's `windows`: rolling ones whose step divides the half-life";
         checker.problem(pointer, message, hint);
+    }
+}
+
+/// What is wrong with the steps of a window each of which has a row.
+pub(super) fn steps_fault(span: &WindowSpan, what: &str) -> Option<String> {
+    match span {
+        WindowSpan::Rolling { length, step } if length / step > STEPS_MAX => {
+            Some(format!("{what} in at most {STEPS_MAX} steps, and more are in"))
+        }
+        WindowSpan::Rolling { .. } => None,
+        WindowSpan::Calendar { .. } | WindowSpan::All => {
+            Some(format!("{what} in the steps of rolling windows, not in"))
+        }
     }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use ahash::AHashSet;
 
-use super::{Lane, LaneRow, touched};
+use super::restate::touched;
+use super::{Lane, LaneRow};
 use crate::sums::Overflow;
 use crate::window::Window;
 

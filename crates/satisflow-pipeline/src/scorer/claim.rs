@@ -15,7 +15,7 @@ use satisflow_kpi::Identities;
 use satisflow_lake::{CommitError, KpisCommit};
 
 use super::Scorer;
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, asked};
 use crate::error::PipelineError;
 
 /// Transaction of `kpis` that every scorer's commit moves by one.
@@ -115,7 +115,7 @@ impl Scorer {
     }
 
     pub(super) async fn check_claim(&mut self) -> Result<(), PipelineError> {
-        let found = self.lake.kpi_transaction(SEQUENCE).await?;
+        let found = asked(|| self.lake.kpi_transaction(SEQUENCE)).await?;
         if found == self.sequence { Ok(()) } else { Err(PipelineError::Superseded) }
     }
 
@@ -136,7 +136,7 @@ impl Scorer {
 
     /// A standby looks whether the active scorer still works, and takes over if not.
     pub(super) async fn watch(&mut self) -> Result<(), PipelineError> {
-        let found = self.lake.kpi_transaction(SEQUENCE).await?;
+        let found = asked(|| self.lake.kpi_transaction(SEQUENCE)).await?;
         let Role::Standby { sequence, since } = &mut self.role else { return Ok(()) };
         if *sequence != found {
             (*sequence, *since) = (found, Instant::now());
