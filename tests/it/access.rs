@@ -43,7 +43,7 @@ pub fn serve() -> (Place, Running) {
     );
     let path = place.path().join("satisflow.yaml");
     let text = std::fs::read_to_string(&path).unwrap() + &users;
-    let limits = "idle_timeout_secs: 3, memory_bytes_max: 100000000";
+    let limits = "idle_timeout_secs: 10, memory_bytes_max: 100000000";
     let here = format!("sql: {{ listen: '127.0.0.1:{}' }}", place.sql);
     let everywhere = format!("sql: {{ listen: '0.0.0.0:{}', {limits} }}", place.sql);
     std::fs::write(&path, text.replace(&here, &everywhere)).unwrap();

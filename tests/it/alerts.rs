@@ -216,7 +216,8 @@ fn a_drop_is_told_once_and_its_end_once() {
     assert!(alert["generatorURL"].as_str().unwrap().starts_with("http"), "{first}");
     evaluations(prometheus, 30.0);
     assert!(told.try_recv().is_err(), "it was told more than once");
-    assert!(asked(prometheus, "satisflow_kpi_value{department=\"Few\",state=\"final\"}").unwrap() < 60.0);
+    let few = || asked(prometheus, "satisflow_kpi_value{department=\"Few\",state=\"final\"}");
+    assert!(wait_for("the value of few", LIMIT, few).unwrap() < 60.0);
     produce(10..20, 5);
     let second = told.recv_timeout(LIMIT).unwrap();
     assert_eq!((&second["status"], &second["alerts"][0]["labels"]["department"]), (&"resolved".into(), &"Toys".into()));

@@ -272,7 +272,7 @@ fn the_demo_ends_by_itself() {
 fn the_demo_goes_on_with_its_lake() {
     let place = offline("");
     let ports = [place.sql, place.http].map(|port| format!("127.0.0.1:{port}"));
-    let arguments = ["demo", "--for", "6s", "--lake", "kept", "--sql-listen", &ports[0], "--http-listen", &ports[1]]
+    let arguments = ["demo", "--for", "12s", "--lake", "kept", "--sql-listen", &ports[0], "--http-listen", &ports[1]]
         .map(str::to_owned);
     let sql =
         |query: &str| place.program.succeed(&["--log", "error", "sql", "--lake", "kept", "--format", "csv", query]);

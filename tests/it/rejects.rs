@@ -177,7 +177,7 @@ fn a_corrected_mapping_lets_rejects_in_and_displaces_no_accepted_id() {
 
 #[test]
 fn a_replay_killed_in_the_middle_and_run_again_accepts_each_reject_once() {
-    const FILES: usize = 96;
+    const FILES: usize = 128;
     // Each file is a commit of its own, and so are its rejects a file of the lake.
     let files: Vec<(String, String)> = (0..FILES)
         .map(|file| {
@@ -189,7 +189,7 @@ fn a_replay_killed_in_the_middle_and_run_again_accepts_each_reject_once() {
     replay_files(&place, &files);
     let rejects = || place.number("select count(*) from rejects").unwrap();
     let (held, mut left) = (rows(&place), rejects());
-    assert_eq!((held, left), ((Some(288), Some(288)), 192));
+    assert_eq!((held, left), ((Some(384), Some(384)), 256));
     correct(&place, LONG);
     for name in ["first", "second"] {
         let running = place.program.start(name, &["rejects", "replay"]).unwrap();

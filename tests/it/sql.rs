@@ -322,6 +322,9 @@ with psycopg.connect(host='127.0.0.1', port=int(sys.argv[1]), dbname='satisflow'
 }
 
 fn refuses_one_connection_too_many(place: &Place) {
+    let open = "satisflow_sql_connections{listener=\"postgres\"}";
+    let open = || counted(place, open).filter(|open| *open == 0.0);
+    wait_for("those before are gone", LIMIT, open).unwrap();
     let program = "
 import sys, psycopg
 held = []
@@ -335,13 +338,16 @@ except psycopg.OperationalError as error:
     wait_for("connections are free again", LIMIT, || psql_at(place.sql, "select 1").0.then_some(())).unwrap();
 }
 
+/// A series of /metrics.
+fn counted(place: &Place, series: &str) -> Option<f64> {
+    let metrics = scrape(place.http)?;
+    metrics.lines().find_map(|line| line.strip_prefix(series)?.trim().parse::<f64>().ok())
+}
+
 fn ends_what_a_killed_client_has_asked(place: &Place, running: &Running) {
     let endless =
         "select count(*) from events a, events b, events c, events d where a.score + b.score + c.score + d.score < 0";
-    let counted = |series: &str| {
-        let metrics = scrape(place.http)?;
-        metrics.lines().find_map(|line| line.strip_prefix(series)?.trim().parse::<f64>().ok())
-    };
+    let counted = |series: &str| counted(place, series);
     let ended =
         || counted("satisflow_sql_statements_total{listener=\"postgres\",outcome=\"cancelled\"}").unwrap_or(0.0);
     let before = ended();

@@ -10,7 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
-const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+const ANSWER_LIMIT: Duration = Duration::from_secs(180);
 
 /// An administrator's client.
 pub struct Admin {
@@ -152,7 +152,9 @@ impl Writer {
     /// When the client can't be made, or the broker knows no transactions.
     pub fn transactional(brokers: &str, topic: &str, id: &str) -> Result<Writer> {
         let mut config = ClientConfig::new();
-        let writer = Writer::with(config.set("bootstrap.servers", brokers).set("transactional.id", id), topic)?;
+        // A transaction is left open while others look.
+        config.set("bootstrap.servers", brokers).set("transactional.id", id).set("transaction.timeout.ms", "600000");
+        let writer = Writer::with(&mut config, topic)?;
         writer.inner.init_transactions(ANSWER_LIMIT)?;
         Ok(writer)
     }

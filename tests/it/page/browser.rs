@@ -69,6 +69,7 @@ impl Browser {
             "prefs": {"download.default_directory": folder.path(), "intl.accept_languages": language},
         });
         let wanted = json!({"capabilities": {"alwaysMatch": {
+            "timeouts": {"script": 180_000},
             "goog:chromeOptions": options,
             "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
         }}});

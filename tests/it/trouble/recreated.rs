@@ -1,7 +1,5 @@
 //! Topics that are deleted and created again under their name.
 
-use std::time::Duration;
-
 use satisflow_testkit::{Admin, Writer, wait_for};
 
 use super::events;
@@ -53,7 +51,7 @@ fn a_topic_created_again_under_a_running_service_stops_it() {
     place.wait_for_rows(40);
     // Shorter than the old one: what outgrows it at once is not promised to be noticed.
     recreate(TOPIC, 10);
-    assert_eq!(running.wait(Duration::from_secs(60)).unwrap(), 1, "{}", running.log());
+    assert_eq!(running.wait(LIMIT).unwrap(), 1, "{}", running.log());
     is_explained(&running.log(), TOPIC);
 }
 
