@@ -13,6 +13,7 @@ use crate::definition::Metric;
 use crate::lasting::{self, Lasting};
 use crate::stats::{Z_95, effective_n};
 use crate::sums::{Overflow, Sums};
+use crate::told::{ONE, Told};
 use crate::validity::Validity;
 use crate::weighting::{Cells, Weighted, Weighting, Weights};
 use crate::window::Window;
@@ -21,7 +22,6 @@ use crate::window::Window;
 const MILLION: i128 = 1_000_000;
 /// From 4 decimals, those of a value, to 10.
 const VALUE_TO_NUMERATOR: i128 = 1_000_000;
-pub(crate) const ONE: i128 = 10_000_000_000;
 
 /// What a KPI reads of a content beside its sums.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,18 +32,6 @@ pub(crate) enum Reading {
     Quantile(u32),
     Weighted(Box<Weights>),
     Lasting(Lasting),
-}
-
-/// What the counts of a window tell, 10 decimals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Told {
-    /// The number of keys, the quantile, or what is said of what lasts.
-    pub value: i128,
-    /// What it is divided by: 1, but for a mean.
-    pub of: i128,
-    /// 95 % interval of a quantile: Woodruff's (1952), Wald's bounds of the level read as quantiles; of a survival
-    /// curve Brookmeyer and Crowley's (1982).
-    pub bounds: Option<(i128, i128)>,
 }
 
 /// Weight of each value (4 decimals), or number of events of each key, or of each life.
@@ -57,13 +45,6 @@ pub(crate) struct Content {
     counts: Option<Box<Counts>>,
     cells: Option<Box<Cells>>,
     next: Option<Box<Content>>,
-}
-
-impl Told {
-    /// A value by itself.
-    pub(crate) fn of(value: i128) -> Told {
-        Told { value, of: ONE, bounds: None }
-    }
 }
 
 impl Reading {

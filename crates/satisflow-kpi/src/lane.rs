@@ -18,10 +18,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use ahash::AHashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::content::{Content, Reading, Told};
+use crate::content::{Content, Reading};
 use crate::panes::GroupPanes;
 use crate::row::{Compared, Reason};
 use crate::sums::{Overflow, Sums};
+use crate::told::Told;
 use crate::weighting::Weighted;
 use crate::window::{Pane, Window};
 

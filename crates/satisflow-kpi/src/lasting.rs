@@ -7,8 +7,8 @@
 use num_bigint::BigInt;
 use serde::{Deserialize, Serialize};
 
-use crate::content::{ONE, Told};
 use crate::stats::Z_95;
+use crate::told::{ONE, Told};
 
 /// From µs to seconds of 10 decimals.
 const MICROS_TO_RESULT: i128 = 10_000;

@@ -2,11 +2,11 @@
 
 use arrow::datatypes::i256;
 
-use crate::content::Told;
 use crate::definition::{Definition, Metric};
 use crate::exact::{divide_half_even, to_f64};
 use crate::stats::{self, Interval};
 use crate::sums::Sums;
+use crate::told::Told;
 use crate::weighting::Weighted;
 
 /// Why a row was written.

@@ -12,12 +12,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Change, Lane, LaneRow, Target, expired};
 use crate::compare::{Entry, compare};
-use crate::content::{Content, Reading, Told};
+use crate::content::{Content, Reading};
 use crate::definition::Definition;
 use crate::groups::Groups;
 use crate::panes::GroupPanes;
 use crate::row::{Compared, Reason};
 use crate::sums::{Overflow, Sums};
+use crate::told::Told;
 use crate::window::Window;
 
 /// What a comparison reads beside its lane.
