@@ -60,11 +60,16 @@ fn bounds_that_can_not_be_meant_are_told_with_their_places() {
         ("above: 99.5, severity: warn", "grouping_set: [department], below: 50", "there is such an alert"),
         ("[[], [department]]", "[[]]", "`csat` is not grouped by [department]"),
     ] {
-        assert!(CATALOG.contains(good), "{good}");
-        std::fs::write(place.path().join("catalog.yaml"), CATALOG.replace(good, bad)).unwrap();
-        let done = place.program.run(&["check", "--catalog", "catalog.yaml"]).unwrap();
-        assert!(done.code == 1 && done.err.contains(told), "{bad}: {}", done.err);
+        refuses(&place, CATALOG, (good, bad), told);
     }
+}
+
+/// A catalog with something bad in the place of something good is refused, and this is told.
+pub fn refuses(place: &Place, catalog: &str, (good, bad): (&str, &str), told: &str) {
+    assert!(catalog.contains(good), "{good}");
+    std::fs::write(place.path().join("catalog.yaml"), catalog.replace(good, bad)).unwrap();
+    let done = place.program.run(&["check", "--catalog", "catalog.yaml"]).unwrap();
+    assert!(done.code == 1 && done.err.contains(told), "{bad}: {}", done.err);
 }
 
 /// Ends with the test.

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use satisflow_testkit::{Admin, Writer, wait_for};
 use serde_json::Value;
 
-use crate::alerts::{asked, evaluations, promtool, rules, watch, webhook};
+use crate::alerts::{asked, evaluations, promtool, refuses, rules, watch, webhook};
 use crate::place::{LIMIT, Place, brokers, offline, scrape};
 use crate::receiver::{Answer, Listening, Told};
 
@@ -115,10 +115,7 @@ fn tests_that_can_not_be_meant_are_told_with_their_places() {
         ("{ department: department }", "{ alert_name: department }", "the name of a column of `alerts`"),
         ("{ department: department }", "{ alert_name: department }", "such as `own_alert_name`"),
     ] {
-        assert!(CATALOG.contains(good), "{good}");
-        std::fs::write(place.path().join("catalog.yaml"), CATALOG.replace(good, bad)).unwrap();
-        let done = place.program.run(&["check", "--catalog", "catalog.yaml"]).unwrap();
-        assert!(done.code == 1 && done.err.contains(told), "{bad}: {}", done.err);
+        refuses(&place, CATALOG, (good, bad), told);
     }
 }
 

@@ -35,6 +35,11 @@ pub fn value_of(scrape: &str, name: &str) -> Option<f64> {
     values.reduce(|a, b| a + b)
 }
 
+/// The value of a series, whose labels are given as they are written.
+pub fn series_of(scrape: &str, series: &str) -> Option<f64> {
+    scrape.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok())
+}
+
 /// Whether a service says of itself that it publishes KPIs and has caught up.
 pub fn publishes(scrape: &str) -> bool {
     value_of(scrape, "satisflow_kpi_complete") == Some(1.0)

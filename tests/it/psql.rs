@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use satisflow_testkit::wait_for;
 
-use crate::place::{LIMIT, Place, scrape};
+use crate::place::{LIMIT, Place, scrape, series_of};
 use crate::sql::{psql, psql_at, serve};
 
 /// Commands of psql 15, and a part of what they have to say; empty: PostgreSQL would find nothing there either.
@@ -212,8 +212,8 @@ fn over_http(place: &Place) {
         ask(sql);
     }
     let text = scrape(place.http).unwrap();
-    let open = text.lines().find_map(|line| line.strip_prefix("satisflow_sql_connections{listener=\"http\"} "));
-    assert!(open.unwrap().parse::<u32>().unwrap() > 0, "this one is open: {open:?}");
+    let open = series_of(&text, "satisflow_sql_connections{listener=\"http\"}");
+    assert!(open.unwrap() > 0.0, "this one is open: {open:?}");
     for (outcome, count) in [("ok", 1), ("error", 1), ("refused", 1), ("cancelled", 0)] {
         let line = format!("satisflow_sql_statements_total{{listener=\"http\",outcome=\"{outcome}\"}} {count}");
         assert!(text.contains(&line), "{line}: {text}");

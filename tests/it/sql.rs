@@ -5,7 +5,7 @@ use std::process::Command;
 
 use satisflow_testkit::{Running, wait_for};
 
-use crate::place::{LIMIT, Place, scrape};
+use crate::place::{LIMIT, Place, scrape, series_of};
 
 /// A service over a lake of 400 records, its broker away.
 pub fn serve() -> (Place, Running) {
@@ -340,8 +340,7 @@ except psycopg.OperationalError as error:
 
 /// A series of /metrics.
 fn counted(place: &Place, series: &str) -> Option<f64> {
-    let metrics = scrape(place.http)?;
-    metrics.lines().find_map(|line| line.strip_prefix(series)?.trim().parse::<f64>().ok())
+    series_of(&scrape(place.http)?, series)
 }
 
 fn ends_what_a_killed_client_has_asked(place: &Place, running: &Running) {

@@ -57,21 +57,23 @@ impl Lasting {
     /// Of lives by their key, with how many there are of each.
     pub(crate) fn told(self, lives: impl Iterator<Item = (i128, i128)>, end: i64) -> Option<Told> {
         let lives = lives.map(|life| seen(life, end));
-        let open = |lives: &mut dyn Iterator<Item = Seen>| {
-            lives.filter(|life| life.goes_on).fold((0, 0), |(number, time), life| {
-                let more = i128::from(life.number);
-                (number + more, time + more * life.time)
-            })
-        };
         match self {
-            Lasting::OpenCount => Some(Told::of(open(&mut { lives }).0 * ONE)),
+            Lasting::OpenCount => Some(Told::of(open(lives).0 * ONE)),
             Lasting::OpenAge => {
-                let (number, time) = open(&mut { lives });
+                let (number, time) = open(lives);
                 (number > 0).then(|| Told { of: number * ONE, ..Told::of(time * MICROS_TO_RESULT) })
             }
             Lasting::Survival(millionths) => survival(lives.collect(), millionths),
         }
     }
+}
+
+/// How many go on, and for how many µs all together.
+fn open(lives: impl Iterator<Item = Seen>) -> (i128, i128) {
+    lives.filter(|life| life.goes_on).fold((0, 0), |(number, time), life| {
+        let more = i128::from(life.number);
+        (number + more, time + more * life.time)
+    })
 }
 
 /// A step of the curve: of so many at risk so many end.

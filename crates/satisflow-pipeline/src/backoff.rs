@@ -1,5 +1,6 @@
 //! Pauses between the attempts of a commit, or of a look at the lake.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use satisflow_lake::{CommitError, LakeError};
@@ -22,17 +23,20 @@ impl Backoff {
     /// # Errors
     /// The error, when another attempt can't mend it or has been made too often.
     pub(crate) async fn wait(&mut self, error: CommitError) -> Result<(), CommitError> {
-        if !matches!(error, CommitError::Lake(_)) || self.attempts == ATTEMPTS_MAX {
-            return Err(error);
-        }
-        self.attempts += 1;
-        tracing::warn!(%error, attempts = self.attempts, "the commit failed and is tried again");
-        self.pause().await;
-        Ok(())
+        let again =
+            matches!(error, CommitError::Lake(_)) && self.pause(&error, "the commit failed and is tried again").await;
+        if again { Ok(()) } else { Err(error) }
     }
 
-    async fn pause(&self) {
+    /// Waits, and says what for; whether there is another attempt.
+    async fn pause(&mut self, error: &(impl Display + Sync), what: &str) -> bool {
+        if self.attempts == ATTEMPTS_MAX {
+            return false;
+        }
+        self.attempts += 1;
+        tracing::warn!(%error, attempts = self.attempts, "{what}");
         tokio::time::sleep(PAUSE * 2u32.pow(self.attempts)).await;
+        true
     }
 }
 
@@ -44,13 +48,12 @@ impl Backoff {
 pub(crate) async fn asked<T, A: Future<Output = Result<T, LakeError>>>(ask: impl Fn() -> A) -> Result<T, LakeError> {
     let mut backoff = Backoff::default();
     loop {
-        match ask().await {
-            Err(error) if may_pass(&error) && backoff.attempts < ATTEMPTS_MAX => {
-                backoff.attempts += 1;
-                tracing::warn!(%error, attempts = backoff.attempts, "the lake has no answer and is asked again");
-                backoff.pause().await;
-            }
+        let error = match ask().await {
+            Err(error) if may_pass(&error) => error,
             answer => return answer,
+        };
+        if !backoff.pause(&error, "the lake has no answer and is asked again").await {
+            return Err(error);
         }
     }
 }

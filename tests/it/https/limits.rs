@@ -11,7 +11,7 @@ use satisflow_testkit::{Running, wait_for};
 use serde_json::json;
 
 use super::{EVERYWHERE, QUERY, SHOWN, curl, file, get, serve};
-use crate::place::{LIMIT, Place, publishes, scrape, value_of};
+use crate::place::{LIMIT, Place, publishes, scrape, series_of, value_of};
 
 const HERE: &str = "listen: '127.0.0.1:PORT'";
 
@@ -60,8 +60,7 @@ fn connections_are_limited_and_slow_ones_end() {
     assert!(told[2].starts_with("HTTP/1.1 200") && told[0].is_empty(), "{told:?}");
     drop(more);
     let after = wait_for("HTTP answers again", LIMIT, || scrape(place.http)).unwrap();
-    let counted = "satisflow_sql_connections_refused_total{listener=\"http\"} ";
-    let refused = after.lines().find_map(|line| line.strip_prefix(counted)?.parse::<f64>().ok());
+    let refused = series_of(&after, "satisflow_sql_connections_refused_total{listener=\"http\"}");
     assert!(refused.is_some_and(|refused| refused >= 1.0), "{refused:?}");
     ends_who_does_not_read(&place);
     waits_for_no_body(&place);

@@ -1,5 +1,6 @@
 //! Aggregates that count each value or key by itself: distinct counts and quantiles.
 
+use satisflow_document::Decimal;
 use satisflow_kpi::Metric;
 
 use super::Checker;
@@ -29,9 +30,14 @@ pub(super) fn distinct(measures: &[Measure], found: usize, pointer: &str, checke
     Metric::Distinct(found)
 }
 
+/// A share above 0 and below 1 of at most 6 decimals.
+pub(super) fn millionths(share: &Decimal) -> Option<u32> {
+    share.scaled(SHARE_DECIMALS).filter(|share| (1..WHOLE).contains(share)).and_then(|share| u32::try_from(share).ok())
+}
+
 /// The quantile of a measure.
 pub(super) fn quantile(raw: &RawQuantile, measure: usize, pointer: &str, checker: &mut Checker<'_>) -> Option<Metric> {
-    let share = raw.at.scaled(SHARE_DECIMALS).filter(|share| (1..WHOLE).contains(share));
+    let share = millionths(&raw.at);
     if share.is_none() {
         let message = "a quantile's share is above 0 and below 1, of at most 6 decimals".to_owned();
         checker.problem(&format!("{pointer}/quantile/at"), message, "0.5 is the median");
@@ -41,6 +47,5 @@ pub(super) fn quantile(raw: &RawQuantile, measure: usize, pointer: &str, checker
         checker.problem(&format!("{pointer}/quantile/digits"), message, "leave it out to keep every value");
         return None;
     }
-    let millionths = u32::try_from(share?).ok()?;
-    Some(Metric::Quantile { measure, millionths, digits: raw.digits })
+    Some(Metric::Quantile { measure, millionths: share?, digits: raw.digits })
 }

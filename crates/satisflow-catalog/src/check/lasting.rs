@@ -3,13 +3,12 @@
 use satisflow_kpi::Metric;
 
 use super::Checker;
+use super::counted::millionths;
 use super::weighting::steps_fault;
 use crate::macros::Named;
 use crate::raw::{RawMeasure, RawSurvival};
 use crate::resolved::Catalog;
 
-const SHARE_DECIMALS: usize = 6;
-const WHOLE: i64 = 1_000_000;
 const MEDIAN: u32 = 500_000;
 
 /// µs as 4 decimals, below 0 where it goes on, of a measure that says until when.
@@ -36,12 +35,12 @@ fn value(until: &str) -> String {
 /// The point of the survival curve that a metric asks for.
 pub(super) fn survival(raw: &RawSurvival, measure: usize, pointer: &str, checker: &mut Checker<'_>) -> Option<Metric> {
     let Some(at) = &raw.at else { return Some(Metric::Survival { measure, millionths: MEDIAN }) };
-    let share = at.scaled(SHARE_DECIMALS).filter(|share| (1..WHOLE).contains(share));
+    let share = millionths(at);
     if share.is_none() {
         let message = "the share that is over is above 0 and below 1, of at most 6 decimals".to_owned();
         checker.problem(&format!("{pointer}/survival/at"), message, "0.5 is the median");
     }
-    Some(Metric::Survival { measure, millionths: u32::try_from(share?).ok()? })
+    Some(Metric::Survival { measure, millionths: share? })
 }
 
 /// Whether a metric goes with what its measures say of what lasts, over its windows.
