@@ -1,6 +1,8 @@
 # Satisflow: `make help` lists what there is.
 .DEFAULT_GOAL := help
 export CARGO_TARGET_DIR ?= target
+# The profile of lints and tests: a longer build, quicker tests.
+CHECKED := --locked --workspace --profile checked
 
 .PHONY: help
 help: ## Show this list
@@ -36,31 +38,31 @@ test: setup ## Run every test, with Apache Kafka and independent readers
 	scripts/fetch-axe.sh > /dev/null
 	scripts/fetch-clients.sh > /dev/null
 	python3 -m unittest discover -s tests/oracle -q
-	cargo build --locked --workspace --bins --features failpoints
-	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-3} cargo test --locked --workspace --features failpoints
+	cargo build $(CHECKED) --bins --features failpoints
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-3} cargo test $(CHECKED) --features failpoints
 
 .PHONY: screenshots
 screenshots: setup ## Make the pictures of docs/images anew, with Chromium
 	scripts/fetch-kafka.sh > /dev/null
-	cargo build --locked --workspace --bins --features failpoints
-	SATISFLOW_SCREENSHOTS=$(CURDIR)/docs/images cargo test --locked --workspace --features failpoints --test it -- page::pictures --nocapture
+	cargo build $(CHECKED) --bins --features failpoints
+	SATISFLOW_SCREENSHOTS=$(CURDIR)/docs/images cargo test $(CHECKED) --features failpoints --test it -- page::pictures --nocapture
 
 .PHONY: test-chaos
 test-chaos: setup ## Kill the program 200 times and compare with a run that was not (seed: SATISFLOW_CHAOS_SEED)
 	scripts/fetch-kafka.sh > /dev/null
-	cargo build --locked --workspace --bins --features failpoints
-	SATISFLOW_CHAOS_KILLS=200 cargo test --locked --workspace --features failpoints --test it -- chaos:: --nocapture
+	cargo build $(CHECKED) --bins --features failpoints
+	SATISFLOW_CHAOS_KILLS=200 cargo test $(CHECKED) --features failpoints --test it -- chaos:: --nocapture
 
 .PHONY: fuzz
 fuzz: ## Mutated inputs, hostile records and schedules, FACTOR (10) times those of `make test`
-	cargo build --locked --workspace --bins
+	cargo build $(CHECKED) --bins --features failpoints
 	SATISFLOW_FUZZ_FACTOR=$${FACTOR:-10} SATISFLOW_SIMULATION_SCHEDULES=$$(($${FACTOR:-10} * 20000)) \
-		cargo test --locked --workspace --test it -- fuzzed:: hostile:: simulation:: --nocapture
+		cargo test $(CHECKED) --features failpoints --test it -- fuzzed:: hostile:: simulation:: --nocapture
 
 .PHONY: lint
 lint: setup ## Check format, lints and purity
 	cargo fmt --all --check
-	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy $(CHECKED) --all-targets -- -D warnings
 	scripts/check-purity.sh
 	scripts/check-dependencies.sh
 

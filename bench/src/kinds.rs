@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use clap::Args;
 
-use crate::process::{Cost, measured, satisflow};
+use crate::process::{Cost, measured};
 
 #[derive(Debug, Args)]
 pub(crate) struct KindsArgs {
@@ -127,7 +127,7 @@ fn mebibytes(cost: Cost) -> f64 {
 }
 
 fn generate(args: &KindsArgs, folder: &Path) -> Result<()> {
-    let mut command = Command::new(satisflow()?);
+    let mut command = Command::new(satisflow_testkit::binary()?);
     command.args(["generate", "--clean", "--events", &args.events.to_string(), "--days", &args.days.to_string()]);
     let done = command.stdout(std::fs::File::create(folder.join("events.jsonl"))?).status()?;
     ensure!(done.success(), "generate ended with {done}");
@@ -153,7 +153,7 @@ fn replay(folder: &Path, catalog: &str) -> Result<Cost> {
         "version: 1\nlake: {{ url: {url} }}\nsources: [{{ topic: feedback }}]\ncatalog: catalog.yaml\ntime: data\n"
     );
     std::fs::write(folder.join("satisflow.yaml"), configuration)?;
-    let mut command = Command::new(satisflow()?);
+    let mut command = Command::new(satisflow_testkit::binary()?);
     command.args(["--log", "warn", "replay", "events.jsonl"]).current_dir(folder);
     measured(&mut command, &folder.join("replay.log"))
 }

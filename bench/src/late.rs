@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use satisflow_testkit::Kafka;
 
-use crate::process::{Cost, measured, pipeline, satisflow};
+use crate::process::{Cost, measured, pipeline};
 
 #[derive(Debug, Args)]
 pub(crate) struct LateArgs {
@@ -74,7 +74,7 @@ fn produce(brokers: &str, topic: &str, events: u64, seed: u64, start: &str) -> R
         return Ok(());
     }
     let folder = tempfile::tempdir()?;
-    let mut command = Command::new(satisflow()?);
+    let mut command = Command::new(satisflow_testkit::binary()?);
     command.args(["generate", "--clean", "--brokers", brokers, "--topic", topic, "--days", "1", "--start", start]);
     command.args(["--events", &events.to_string(), "--seed", &seed.to_string()]);
     measured(&mut command, &folder.path().join("generate.log")).map(drop)

@@ -12,7 +12,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use satisflow_testkit::{Kafka, free_port, wait_for};
 
-use crate::process::{cpu_time, satisflow};
+use crate::process::cpu_time;
 
 const TOPIC: &str = "feedback";
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -69,7 +69,7 @@ fn print_row(what: &str, mut times: Vec<Duration>) {
 }
 
 fn start(args: &LatencyArgs, brokers: &str, folder: &Path) -> Result<Bench> {
-    let mut load = Command::new(satisflow()?);
+    let mut load = Command::new(satisflow_testkit::binary()?);
     // Event times lie behind the probes', so that the probes are never late.
     load.args(["generate", "--brokers", brokers, "--topic", TOPIC, "--days", "1", "--bytes", "339"]);
     load.args(["--events", "100000000", "--rate", &args.rate.to_string()]);
@@ -77,7 +77,7 @@ fn start(args: &LatencyArgs, brokers: &str, folder: &Path) -> Result<Bench> {
     let port = free_port()?;
     std::fs::write(folder.join("satisflow.yaml"), configuration(brokers, port))?;
     std::fs::write(folder.join("catalog.yaml"), CATALOG)?;
-    let mut service = Command::new(satisflow()?);
+    let mut service = Command::new(satisflow_testkit::binary()?);
     service.args(["--log", "warn", "run"]).current_dir(folder).stdout(Stdio::null());
     let service = service.stderr(std::fs::File::create(folder.join("run.log"))?).spawn()?;
     let producer = ClientConfig::new().set("bootstrap.servers", brokers).set("linger.ms", "0").create()?;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 /// Clock ticks of /proc a second: the kernel's interface fixes it at 100.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -41,7 +41,7 @@ pub(crate) fn measured(command: &mut Command, log: &Path) -> Result<Cost> {
 pub(crate) fn pipeline(folder: &Path, brokers: &str, topic: &str, catalog: &str, more: &str) -> Result<Cost> {
     std::fs::write(folder.join("catalog.yaml"), catalog)?;
     std::fs::write(folder.join("satisflow.yaml"), configuration(brokers, topic, more))?;
-    let mut command = Command::new(satisflow()?);
+    let mut command = Command::new(satisflow_testkit::binary()?);
     command.args(["--log", "warn", "run", "--exit-at-end"]).current_dir(folder);
     measured(&mut command, &folder.join("run.log"))
 }
@@ -88,14 +88,4 @@ fn memory_bytes_max(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
-}
-
-/// The program beside this one.
-pub(crate) fn satisflow() -> Result<std::path::PathBuf> {
-    let own = std::env::current_exe()?;
-    let beside = own.parent().context("no folder")?.join("satisflow");
-    if !beside.exists() {
-        bail!("{} is not built: run `make bench`", beside.display());
-    }
-    Ok(beside)
 }

@@ -9,7 +9,6 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use satisflow_testkit::{free_port, wait_for};
 
-use crate::process::satisflow;
 use crate::recovery::{CATALOG, fill};
 
 #[derive(Debug, Args)]
@@ -71,7 +70,7 @@ http: {{ listen: \"127.0.0.1:{http}\" }}
 }
 
 fn start(folder: &Path, http: u16) -> Result<Service> {
-    let mut command = Command::new(satisflow()?);
+    let mut command = Command::new(satisflow_testkit::binary()?);
     command.args(["--log", "error", "run"]).current_dir(folder);
     let log = std::fs::File::create(folder.join("run.log"))?;
     let service = Service(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
-use crate::process::{measured, satisflow};
+use crate::process::measured;
 
 #[derive(Debug, Args)]
 pub(crate) struct RecoveryArgs {
@@ -87,11 +87,11 @@ pub(crate) fn recovery(args: &RecoveryArgs) -> Result<()> {
 /// A lake of generated events, and the state of an engine that has scored them.
 pub(crate) fn fill(events: u64, days: u32, folder: &Path) -> Result<()> {
     let file = folder.join("events.jsonl");
-    let mut generate = Command::new(satisflow()?);
+    let mut generate = Command::new(satisflow_testkit::binary()?);
     generate.args(["generate", "--events", &events.to_string(), "--days", &days.to_string()]);
     let done = generate.stdout(std::fs::File::create(&file)?).status()?;
     ensure!(done.success(), "generate ended with {done}");
-    let mut replay = Command::new(satisflow()?);
+    let mut replay = Command::new(satisflow_testkit::binary()?);
     replay.args(["--log", "warn", "replay", "events.jsonl"]).current_dir(folder);
     measured(&mut replay, &folder.join("replay.log"))?;
     Ok(std::fs::remove_file(file)?)
@@ -100,7 +100,7 @@ pub(crate) fn fill(events: u64, days: u32, folder: &Path) -> Result<()> {
 /// Starts an engine over the lake; gives how long it took until it went on.
 fn start(folder: &Path, from: &str) -> Result<Duration> {
     let log = folder.join("start.log");
-    let mut replay = Command::new(satisflow()?);
+    let mut replay = Command::new(satisflow_testkit::binary()?);
     replay.args(["--log", "info", "replay", "nothing.jsonl"]).env("NO_COLOR", "1").current_dir(folder);
     measured(&mut replay, &log)?;
     let said = std::fs::read_to_string(log)?;

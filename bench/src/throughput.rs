@@ -11,7 +11,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use satisflow_testkit::Kafka;
 
-use crate::process::{self, Cost, measured, satisflow};
+use crate::process::{self, Cost, measured};
 
 #[derive(Debug, Args)]
 pub(crate) struct ThroughputArgs {
@@ -98,7 +98,7 @@ fn print_row(events: u64, groups: usize, window: &str, bare: Cost, cost: Cost, r
 
 fn generate(args: &ThroughputArgs, brokers: &str, topic: &str, groups: usize) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut command = Command::new(satisflow()?);
+    let mut command = Command::new(satisflow_testkit::binary()?);
     command.args(["generate", "--clean", "--brokers", brokers, "--topic", topic]);
     command.args(["--events", &args.events.to_string(), "--bytes", &args.bytes.to_string()]);
     command.args(["--days", &args.days.to_string(), "--departments", &groups.to_string()]);
@@ -120,7 +120,7 @@ fn pipeline(args: &ThroughputArgs, brokers: &str, topic: &str, window: &str) -> 
 }
 
 fn kpi_rows(folder: &Path) -> Result<u64> {
-    let mut command = Command::new(satisflow()?);
+    let mut command = Command::new(satisflow_testkit::binary()?);
     command.args(["sql", "--lake", "lake", "--format", "csv", "select count(*) from kpis"]).current_dir(folder);
     let out = String::from_utf8_lossy(&command.output()?.stdout).into_owned();
     out.lines().nth(1).and_then(|line| line.parse().ok()).with_context(|| format!("no count in `{out}`"))

@@ -18,7 +18,7 @@ use anyhow::{Context, Result, bail};
 pub use client::{Admin, Guest, Writer};
 pub use kafka::Kafka;
 pub use minio::Minio;
-pub use program::{Finished, Program, Running};
+pub use program::{Finished, Program, Running, binary};
 pub use proxy::{Fault, Proxy};
 pub use secured::{CERTIFICATE, KEY, Login, make_key};
 

@@ -34,6 +34,21 @@ pub struct Running {
     err: PathBuf,
 }
 
+/// The program as it was built with what runs, in the same profile: beside `deps`, the folder of tests, or beside a
+/// benchmark.
+///
+/// # Errors
+/// When it is not built.
+pub fn binary() -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let beside = own.ancestors().skip(1).find(|folder| folder.file_name() != Some("deps".as_ref()));
+    let binary = beside.context("this runs from no folder")?.join("satisflow");
+    if !binary.exists() {
+        bail!("{} is not built: run `make test` or `make bench`, or build its binaries first", binary.display());
+    }
+    Ok(binary)
+}
+
 /// The folder that cargo builds into, from where this runs: cargo marks it.
 pub(crate) fn target_folder() -> Result<PathBuf> {
     let own = std::env::current_exe()?;
@@ -47,11 +62,7 @@ impl Program {
     /// # Errors
     /// When it is not built.
     pub fn new(folder: &Path) -> Result<Program> {
-        let binary = target_folder()?.join("debug/satisflow");
-        if !binary.exists() {
-            bail!("{} is not built: run `make test`, or `cargo build --workspace --bins` first", binary.display());
-        }
-        Ok(Program { folder: folder.to_owned(), binary, environment: Vec::new() })
+        Ok(Program { folder: folder.to_owned(), binary: binary()?, environment: Vec::new() })
     }
 
     /// The program's file.
