@@ -212,3 +212,50 @@ fn the_last_digit_of_a_weighted_mean_is_found() {
         assert!(found.code == 1 && counts(&found).1 == 1 && found.out.contains("value"), "{}{}", found.out, found.err);
     }
 }
+
+/// Weights from expressions that give less than 0 for some events, of the event and of what is joined to it.
+const WEIGHED: &str = "version: 1
+zone: UTC
+windows: { day: { calendar: day } }
+measures:
+  own: { kinds: [rating], value: score, weight: \"cast(attributes['importance'] as decimal(18, 6))\" }
+  joined:
+    kinds: [rating]
+    joins:
+      bought: { kinds: [sale], on: order_id, fields: { factor: { last: \"cast(attributes['factor'] as decimal(18, 6))\" } } }
+    value: score
+    weight: bought_factor
+defaults: { n_min: 1 }
+metrics: { own: { mean: own }, joined: { mean: joined } }
+";
+
+#[test]
+fn weights_below_0_count_for_nothing_and_are_told() {
+    let place = offline("time: data\ncatalog: catalog.yaml");
+    std::fs::write(place.path().join("catalog.yaml"), WEIGHED).unwrap();
+    let rating = |id: u32, score: u32, importance: &str| {
+        format!(
+            "{{\"event_id\":\"r{id}\",\"kind\":\"rating\",\"event_time\":\"2026-07-01T10:00:00Z\",\"order_id\":\"o{id}\",\
+             \"score\":{score},\"scale\":\"1-5\",\"importance\":\"{importance}\"}}\n"
+        )
+    };
+    let sale = |id: u32, factor: &str| {
+        format!(
+            "{{\"event_id\":\"s{id}\",\"kind\":\"sale\",\"event_time\":\"2026-07-01T09:00:00Z\",\"order_id\":\"o{id}\",\
+             \"units\":1,\"factor\":\"{factor}\"}}\n"
+        )
+    };
+    let events =
+        [rating(1, 1, "3"), rating(2, 5, "-2"), rating(3, 4, "1"), sale(1, "-0.5"), sale(2, "0.25"), sale(3, "0.75")];
+    std::fs::write(place.path().join("events.jsonl"), events.concat()).unwrap();
+    let replayed = place.program.run(&["--log", "warn", "replay", "events.jsonl"]).unwrap();
+    assert_eq!(replayed.code, 0, "{}{}", replayed.out, replayed.err);
+    let told = "a weight is below 0 on some events";
+    assert!(replayed.err.contains(told), "{}", replayed.err);
+    // (1 x 3 + 4 x 1) / 4 and (5 x 0.25 + 4 x 0.75) / 1.
+    let query = "select kpi, value, n, sum_w from kpi_current order by kpi";
+    let rows = place.program.succeed(&["--log", "error", "sql", "--format", "csv", query]).unwrap();
+    assert_eq!(rows.trim(), "kpi,value,n,sum_w\njoined,4.250000000000,2,1.000000\nown,1.750000000000,2,4.000000");
+    let sound = audit(&place, &[]);
+    assert!(sound.code == 0 && counts(&sound) == (2, 0), "{}{}", sound.out, sound.err);
+}

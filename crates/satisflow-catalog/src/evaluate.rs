@@ -8,26 +8,25 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Reco
 use arrow::compute::{CastOptions, cast_with_options, concat};
 use arrow::datatypes::{DataType, Decimal128Type, Schema, TimestampMicrosecondType};
 use arrow::error::ArrowError;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError, ScalarValue};
-use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{ColumnarValue, Expr};
-use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
-use datafusion::prelude::SessionContext;
-use satisflow_document::{Document, Problems};
 use satisflow_kpi::{Batch, JoinInput, Joined, MeasureInput, Sign};
 use sha2::{Digest, Sha256};
 
 use crate::answers::{self, Answers};
 use crate::index::Index;
 use crate::joins::{self, FieldKind};
-use crate::raw::RawCatalog;
 use crate::resolved::{Catalog, Measure};
 
+mod check;
 mod joined;
+mod planner;
+
+pub(crate) use check::check;
+use planner::{Planner, Yields, dimensions_read, scope_of};
 
 /// A batch that is not what the catalog was planned for.
 #[derive(Debug, thiserror::Error)]
@@ -43,52 +42,6 @@ pub enum EvaluateError {
     /// A column is missing or of another type.
     #[error("accepted events have no usable column `{0}`")]
     Column(&'static str),
-}
-
-/// What an expression has to yield.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Yields {
-    Condition,
-    /// At most this many decimals.
-    Number(i8),
-    Text,
-    /// A value of a joined event, cast already.
-    Field(FieldKind),
-}
-
-impl Yields {
-    const VALUE: Yields = Yields::Number(4);
-    const WEIGHT: Yields = Yields::Number(6);
-    const CELL: Yields = Yields::Number(0);
-
-    fn target(self) -> DataType {
-        match self {
-            Yields::Condition => DataType::Boolean,
-            Yields::Number(scale) => DataType::Decimal128(18, scale),
-            Yields::Text => DataType::Utf8,
-            Yields::Field(kind) => kind.data_type(),
-        }
-    }
-
-    /// Why a type won't do.
-    fn refuses(self, kind: &DataType) -> Option<String> {
-        let wrong = |wanted: &str| Some(format!("the expression yields {kind}, where {wanted} is wanted"));
-        match (self, kind) {
-            (_, DataType::Null) => None,
-            (Yields::Condition, DataType::Boolean) => None,
-            (Yields::Condition, _) => wrong("a condition"),
-            (Yields::Number(_), DataType::Boolean) => None,
-            (Yields::Number(_), kind) if kind.is_integer() => None,
-            (Yields::Number(most), DataType::Decimal128(_, scale)) if *scale <= most => None,
-            (Yields::Number(most), kind) if kind.is_numeric() => {
-                wrong(&format!("a number of at most {most} decimals (write CAST(... AS DECIMAL(18,{most})))"))
-            }
-            (Yields::Number(_), _) => wrong("a number"),
-            (Yields::Field(_), _) => None,
-            (Yields::Text, kind) if kind.is_nested() || *kind == DataType::Binary => wrong("text"),
-            (Yields::Text, _) => None,
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -164,195 +117,6 @@ pub struct Evaluator {
     joined: Vec<joined::PlannedJoins>,
     /// Columns that the expressions over answers read; `None`: no measure reads answers.
     of_answers: Option<BTreeSet<usize>>,
-}
-
-struct Planner {
-    context: SessionContext,
-    events: Scope,
-    answers: Scope,
-    /// By measure.
-    joined: BTreeMap<usize, Scope>,
-}
-
-/// Columns that an expression may read.
-struct Scope {
-    schema: DFSchema,
-    /// One row without any field: every expression has to run on it.
-    nothing: RecordBatch,
-}
-
-impl Scope {
-    /// `columns` may be more than those that may be read.
-    fn of(readable: &Schema, columns: Schema) -> Result<Scope, DataFusionError> {
-        let nothing = columns.fields().iter().map(|f| arrow::array::new_null_array(f.data_type(), 1)).collect();
-        let nothing = RecordBatch::try_new(Arc::new(columns), nothing)?;
-        Ok(Scope { schema: DFSchema::try_from(readable.clone())?, nothing })
-    }
-}
-
-impl Planner {
-    fn new() -> Result<Planner, DataFusionError> {
-        let records = satisflow_model::records_schema();
-        let answers = answers::schema_of(&records);
-        let context = SessionContext::new();
-        context.register_udf(crate::functions::fold_label_function());
-        let events = Scope::of(&records, answers.clone())?;
-        Ok(Planner { context, events, answers: Scope::of(&answers, answers.clone())?, joined: BTreeMap::new() })
-    }
-
-    /// A planner of a catalog whose joined fields are known by kind.
-    fn knowing(catalog: &Catalog) -> Result<Planner, DataFusionError> {
-        let mut planner = Planner::new()?;
-        for (index, measure) in catalog.measures.iter().enumerate().filter(|(_, m)| !m.joins.is_empty()) {
-            planner.know(index, measure)?;
-        }
-        Ok(planner)
-    }
-
-    /// Takes up the joined fields of a measure as columns.
-    fn know(&mut self, index: usize, measure: &Measure) -> Result<(), DataFusionError> {
-        let schema = joins::schema_of(&satisflow_model::records_schema(), &measure.joins);
-        self.joined.insert(index, Scope::of(&schema, schema.clone())?);
-        Ok(())
-    }
-
-    fn scope(&self, reads: Reads) -> &Scope {
-        match reads {
-            Reads::Events => &self.events,
-            Reads::Answers => &self.answers,
-            Reads::Joined(measure) => self.joined.get(&measure).unwrap_or(&self.events),
-        }
-    }
-
-    fn plan(&self, sql: &str, yields: Yields, reads: Reads) -> Result<Planned, String> {
-        let Scope { schema, nothing } = self.scope(reads);
-        let physical = self.physical(sql, schema)?;
-        let kind = physical.data_type(schema.as_arrow()).map_err(first_line)?;
-        if let Some(reason) = yields.refuses(&kind) {
-            return Err(reason);
-        }
-        let planned = Planned { sql: sql.to_owned(), run: Run::Sql(physical), yields, of: scope_of(reads), kind };
-        planned.evaluate(nothing).map(|_| planned).map_err(first_line)
-    }
-
-    /// What an expression over an event's own columns yields.
-    fn kind(&self, sql: &str) -> Result<DataType, String> {
-        let schema = &self.events.schema;
-        self.physical(sql, schema)?.data_type(schema.as_arrow()).map_err(first_line)
-    }
-
-    fn physical(&self, sql: &str, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>, String> {
-        let expr = self.context.parse_sql_expr(sql, schema).map_err(first_line)?;
-        only_rowwise(&expr)?;
-        let expr = simplified(expr, schema).map_err(first_line)?;
-        self.context.create_physical_expr(expr, schema).map_err(first_line)
-    }
-}
-
-/// Only where joined columns may be read does one text mean different things.
-fn scope_of(reads: Reads) -> Option<usize> {
-    match reads {
-        Reads::Joined(measure) => Some(measure),
-        Reads::Events | Reads::Answers => None,
-    }
-}
-
-/// Some functions run only in the form that simplification gives them.
-fn simplified(expr: Expr, schema: &DFSchema) -> Result<Expr, DataFusionError> {
-    let simplifier = ExprSimplifier::new(SimplifyContext::builder().with_schema(Arc::new(schema.clone())).build());
-    simplifier.simplify(simplifier.coerce(expr, schema)?)
-}
-
-/// Dimensions may read an answer where any measure does.
-fn dimensions_read(catalog: &Catalog) -> Reads {
-    if catalog.reads_answers() { Reads::Answers } else { Reads::Events }
-}
-
-fn first_line(error: DataFusionError) -> String {
-    error.strip_backtrace().lines().next().unwrap_or_default().to_owned()
-}
-
-/// Refuses what looks at more than one event.
-fn only_rowwise(expr: &Expr) -> Result<(), String> {
-    let mut found = None;
-    let walked = expr.apply(|node| {
-        found = match node {
-            Expr::AggregateFunction(_) => Some("an aggregate function"),
-            Expr::WindowFunction(_) => Some("a window function"),
-            Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) => Some("a subquery"),
-            Expr::ScalarFunction(f)
-                if f.func.signature().volatility != datafusion::logical_expr::Volatility::Immutable =>
-            {
-                Some("a function whose result changes with time or chance")
-            }
-            _ => found,
-        };
-        Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-    });
-    match (walked, found) {
-        (Err(error), _) => Err(first_line(error)),
-        (_, Some(what)) => Err(format!("an expression reads one event at a time, and this one has {what}")),
-        _ => Ok(()),
-    }
-}
-
-/// Plans every expression and adds a problem for each that does not plan. A
-/// condition that is a value or a weight is made a number.
-pub(crate) fn check(document: &Document, raw: &RawCatalog, catalog: &mut Catalog, problems: &mut Problems) {
-    let mut planner = match Planner::new() {
-        Ok(planner) => planner,
-        Err(error) => return problems.at(document, "", error.to_string(), None),
-    };
-    let mut problem = |pointer: String, message: String| {
-        let hint = "docs/events.md lists the columns; `answer` is one of measures with `per_answer: true`";
-        problems.at(document, &pointer, message, Some(hint.to_owned()));
-    };
-    for (index, measure) in catalog.measures.iter_mut().enumerate().filter(|(_, m)| !m.joins.is_empty()) {
-        let checked = joined::check(&planner, measure, &raw.measures[&*measure.name], &mut problem);
-        if let Err(error) = checked.and_then(|()| planner.know(index, measure)) {
-            problem(format!("/measures/{}/joins", measure.name), first_line(error));
-        }
-    }
-    let mut plan = |pointer: String, sql: &str, yields, reads| match planner.plan(sql, yields, reads) {
-        Ok(planned) => planned.kind == DataType::Boolean,
-        Err(message) => {
-            problem(pointer, message);
-            false
-        }
-    };
-    let reads = dimensions_read(catalog);
-    for dimension in &catalog.dimensions {
-        plan(format!("/dimensions/{}", dimension.name), &dimension.sql, Yields::Text, reads);
-    }
-    for (index, (measure, raw)) in catalog.measures.iter_mut().zip(raw.measures.values()).enumerate() {
-        let name = Arc::clone(&measure.name);
-        let at = |field: &str| format!("/measures/{name}/{field}");
-        let reads = Reads::of(index, measure);
-        if raw.filter.is_some() {
-            plan(at("filter"), &measure.filter, Yields::Condition, reads.own());
-        }
-        let value = if measure.lasts { "until" } else { "value" };
-        for (field, sql, yields) in
-            [(value, &mut measure.value, Yields::VALUE), ("weight", &mut measure.weight, Yields::WEIGHT)]
-        {
-            if plan(at(field), sql, yields, reads) {
-                *sql = format!("CAST(({sql}) AS INT)");
-            }
-        }
-        if let Some(keyed) = &measure.keyed {
-            let field = if raw.first_per.is_some() { "first_per/key" } else { "last_per/key" };
-            plan(at(field), &keyed.key, Yields::Text, reads.own());
-        }
-        if let Some(distinct) = &measure.distinct {
-            plan(at("distinct"), distinct, Yields::Text, reads.own());
-        }
-        for margin in measure.represented.iter().flat_map(|represented| &represented.margins) {
-            plan(at(&margin.place), &margin.by, Yields::Text, reads.own());
-        }
-        if !measure.joins.is_empty() {
-            joined::always_selected(measure);
-        }
-    }
 }
 
 impl Evaluator {
@@ -431,7 +195,8 @@ impl Evaluator {
     /// Measures accepted events (rows of `records`), each of which does what its sign says.
     ///
     /// A row on which an expression fails (a division by zero, a value too
-    /// large) yields NULL there and is not selected, as in SQL's TRY.
+    /// large) yields NULL there and is not selected, as in SQL's TRY. Nor is
+    /// one whose weight is below 0.
     ///
     /// # Errors
     /// When a column is missing.
@@ -514,14 +279,34 @@ fn hashes(keys: &StringArray) -> Vec<Option<u128>> {
 
 impl Planned {
     fn run(&self, events: &RecordBatch) -> Result<ArrayRef, EvaluateError> {
-        match self.evaluate(events) {
-            Ok(array) => Ok(array),
-            Err(_) if events.num_rows() == 0 => Ok(self.nulls(0)),
+        let array = match self.evaluate(events) {
+            Ok(array) => array,
+            Err(_) if events.num_rows() == 0 => self.nulls(0),
             Err(error) => {
                 tracing::warn!(%error, expression = self.sql, "an expression fails on some events: they are not selected");
-                self.row_by_row(events)
+                self.row_by_row(events)?
             }
+        };
+        Ok(if self.yields == Yields::WEIGHT { self.from_zero(array) } else { array })
+    }
+
+    /// Weights without those below 0. An event that others are joined to leaves its trace all the same.
+    fn from_zero(&self, array: ArrayRef) -> ArrayRef {
+        let weights = array.as_primitive::<Decimal128Type>();
+        if weights.iter().flatten().all(|weight| weight >= 0) {
+            return array;
         }
+        tracing::warn!(expression = self.sql, "a weight is below 0 on some events: they count for nothing");
+        let instead = self.of.map(|_| 0);
+        let weights = weights.unary_opt::<_, Decimal128Type>(|weight| if weight < 0 { instead } else { Some(weight) });
+        Arc::new(weights.with_data_type(Yields::WEIGHT.target()))
+    }
+
+    /// What it yields whatever the event, from what it yields `of_nothing`; `None`: that depends on the event.
+    fn constant(&self, of_nothing: &ArrayRef) -> Option<i128> {
+        let Run::Sql(physical) = &self.run else { return None };
+        let number = of_nothing.as_primitive_opt::<Decimal128Type>()?;
+        (collect_columns(physical).is_empty() && number.is_valid(0)).then(|| number.value(0))
     }
 
     fn evaluate(&self, events: &RecordBatch) -> Result<ArrayRef, DataFusionError> {

@@ -41,6 +41,7 @@ pub(crate) fn fingerprint(parts: &Parts<'_>) -> String {
         lines.push(format!("measure {:?} {:?} {:?} {:?}", m.filter, m.value, m.weight, key));
         let kept = m.keyed.as_ref().map(|keyed| keyed.kept).filter(|kept| *kept != Kept::FIRST);
         lines.extend(kept.map(|kept| format!("kept {kept:?}")));
+        lines.extend(may_be_below_zero(&m.weight).then(|| "weights from 0".to_owned()));
         lines.extend(m.per_answer.then(|| "per answer".to_owned()));
         lines.extend(m.joins.iter().map(join_text));
         lines.extend(m.distinct.as_ref().map(|key| format!("distinct {key:?}")));
@@ -58,6 +59,12 @@ pub(crate) fn fingerprint(parts: &Parts<'_>) -> String {
     }
     let digest = Sha256::digest(lines.join("\n").as_bytes());
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether a weight was counted that now is not: one of the catalog's own that may be below 0. An event's
+/// `weight` never is.
+fn may_be_below_zero(weight: &str) -> bool {
+    !["1", "weight"].contains(&weight)
 }
 
 /// As it was before there were targets, where there are none.

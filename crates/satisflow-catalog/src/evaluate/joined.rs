@@ -112,7 +112,7 @@ fn summed(aggregate: Aggregate, kind: FieldKind) -> Result<FieldKind, String> {
 }
 
 /// An event that the filter selects leaves its trace whatever is joined to it: where its value
-/// or weight is NULL it weighs nothing.
+/// or weight is NULL it weighs nothing, nor where its weight is below 0.
 pub(super) fn always_selected(measure: &mut Measure) {
     let (value, weight) = (&measure.value, &measure.weight);
     let weighs = format!("CASE WHEN ({value}) IS NULL OR ({weight}) IS NULL THEN 0 ELSE ({weight}) END");

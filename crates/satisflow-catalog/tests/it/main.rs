@@ -12,6 +12,7 @@ mod lasting;
 mod scales;
 mod support;
 mod weighting;
+mod weights;
 mod windows;
 
 #[test]

@@ -194,13 +194,13 @@ FROM expected e FULL OUTER JOIN current p ON e.window_end = p.window_end{same}",
                      CAST(CAST(w * w AS DECIMAL(40,12)) * x AS DECIMAL(70,16)) AS wwx,
                      CAST(CAST(w * w AS DECIMAL(40,12)) * CAST(x * x AS DECIMAL(36,8)) AS DECIMAL(76,20)) AS wwxx
               FROM (SELECT {dimensions}event_time, {id} AS event_id, source, counting, {key} AS k,
-                           CAST(({weight}) AS DECIMAL(18,6)) AS w, CAST(({value}) AS DECIMAL(18,4)) AS x{key_beside}
+                           {weight} AS w, CAST(({value}) AS DECIMAL(18,4)) AS x{key_beside}
                     FROM {rows} WHERE ({filter}){wanted}) AS r
-              WHERE w IS NOT NULL AND x IS NOT NULL{keyed}) AS m) AS f",
+              WHERE w >= 0 AND x IS NOT NULL{keyed}) AS m) AS f",
             columns = columns.join(", "),
             entry = beside.entry,
             key_beside = beside.key,
-            weight = measure.weight,
+            weight = weight(measure),
             value = beside.value.unwrap_or(&measure.value),
             filter = measure.filter,
             rows = joined::rows(self.rows(measure.per_answer), measure),
@@ -237,6 +237,12 @@ FROM expected e FULL OUTER JOIN current p ON e.window_end = p.window_end{same}",
 
 /// Orders answers of equal times as [`satisflow_catalog::ID_SEPARATOR`] says.
 const ANSWER_ID: &str = "event_id || chr(31) || item";
+
+/// What an event weighs. One below 0 does not count; where others are joined to it, it leaves its trace.
+fn weight(measure: &Measure) -> String {
+    let weight = format!("CAST(({}) AS DECIMAL(18,6))", measure.weight);
+    if measure.joins.is_empty() { weight } else { format!("greatest({weight}, CAST(0 AS DECIMAL(18,6)))") }
+}
 
 /// Whether an event is one of those of its key that count.
 fn kept(kept: Kept) -> String {
