@@ -13,6 +13,8 @@ use satisflow_testkit::{free_port, repository, wait_for};
 use crate::place::{LIMIT, Place, brokers, offline, scrape};
 use crate::shell::{Block, blocks, renumbered, run};
 
+mod apart;
+
 /// The order of the book.
 const SUMMARY: &str = "docs/SUMMARY.md";
 /// Pages beside docs/.
@@ -44,12 +46,19 @@ fn pages(folder: &str) -> Vec<String> {
 #[derive(Debug, PartialEq, Eq)]
 enum Kind<'a> {
     Run,
-    NotRun { reason: &'a str },
+    /// By a test of its own.
+    Apart,
+    NotRun {
+        reason: &'a str,
+    },
     NoCommands,
 }
 
 /// `None`: it might hold commands, and does not say why they are not run.
 fn kind(info: &str) -> Option<Kind<'_>> {
+    if let Some(name) = info.strip_prefix(apart::APART) {
+        return apart::TESTS.iter().any(|(test, _)| *test == name).then_some(Kind::Apart);
+    }
     match info.strip_prefix("sh untested:").map(str::trim) {
         Some(reason) if reason.contains(' ') => Some(Kind::NotRun { reason }),
         None if info == "sh" => Some(Kind::Run),
@@ -62,7 +71,10 @@ fn kind(info: &str) -> Option<Kind<'_>> {
 fn a_block_is_run_or_says_why_not() {
     assert_eq!(kind("sh"), Some(Kind::Run));
     assert_eq!(kind("sh untested: needs a cluster"), Some(Kind::NotRun { reason: "needs a cluster" }));
-    for way_around in ["sh untested", "sh untested:", "sh untested: x", "bash", "console", "sh ", "shell"] {
+    assert_eq!(kind("sh apart: a_bucket_is_copied_as_written"), Some(Kind::Apart));
+    for way_around in
+        ["sh apart: no_such_test", "sh untested", "sh untested:", "sh untested: x", "bash", "console", "sh ", "shell"]
+    {
         assert_eq!(kind(way_around), None, "{way_around}");
     }
 }
@@ -77,7 +89,7 @@ fn script(page: &str) -> String {
                 eprintln!("{page}:{line} is not run: {reason}");
                 check_targets(&text);
             }
-            Some(Kind::NoCommands) => {}
+            Some(Kind::Apart | Kind::NoCommands) => {}
             None => panic!("{page}:{line}: `{info}`: write `sh`, or `sh untested: ` and the reason"),
         }
     }
