@@ -1,8 +1,11 @@
 //! The expressions of bounds.
 
 use crate::label::label;
-use crate::text::quoted;
+use crate::text::{Recorded, quoted};
 use crate::{Settings, Side, Threshold};
+
+const VALUE: &str = "job:satisflow_kpi_value:max";
+const SAMPLES: &str = "job:satisflow_kpi_samples:max";
 
 /// Which rows of a KPI.
 pub(crate) struct Place<'a> {
@@ -38,7 +41,17 @@ pub(crate) fn figure(metric: &str, place: &Place<'_>, settings: &Settings) -> St
     format!("{{{{ with printf `{series}`{values} | query }}}}{{{{ . | first | value | humanize }}}}{{{{ end }}}}")
 }
 
-/// A bound with hysteresis, a least n, and a memory for when the service is gone.
+/// Final values and their n, of whichever process publishes them.
+pub(crate) fn recorded(settings: &Settings) -> Vec<Recorded> {
+    let job = quoted(&settings.job);
+    let of = |record, metric: &str| Recorded {
+        record,
+        expression: format!("max without (instance) ({metric}{{job={job},state=\"final\"}})"),
+    };
+    vec![of(VALUE, "satisflow_kpi_value"), of(SAMPLES, "satisflow_kpi_samples")]
+}
+
+/// A bound with hysteresis, a least n, and a memory for when nobody publishes.
 pub(crate) fn threshold(threshold: &Threshold, settings: &Settings) -> String {
     let Threshold { bound, clear, n_min, .. } = threshold;
     let rows = selector(&threshold.place(), settings);
@@ -56,19 +69,19 @@ pub(crate) fn threshold(threshold: &Threshold, settings: &Settings) -> String {
     );
     format!(
         "(
-  satisflow_kpi_value{{{rows}}} {compared} {bound}
+  {VALUE}{{{rows}}} {compared} {bound}
   or
   (
-    satisflow_kpi_value{{{rows}}} {compared} {clear}
+    {VALUE}{{{rows}}} {compared} {clear}
     and ignoring (alertname, alertstate, severity) {firing}
   )
 )
 and
-satisflow_kpi_samples{{{rows}}} >= {n_min}
+{SAMPLES}{{{rows}}} >= {n_min}
 or
 label_replace(label_replace(
   {firing}
-  unless on () (up{{job={job}}} == 1),
+  unless on () (satisflow_kpi_complete{{job={job}}} == 1),
   \"alertstate\", \"\", \"\", \"\"), \"alertname\", \"\", \"\", \"\")",
         job = quoted(&settings.job),
     )

@@ -1,7 +1,10 @@
 //! Alerts of the service itself.
 
 use crate::Settings;
-use crate::text::{Rule, quoted};
+use crate::text::{Recorded, Rule, quoted};
+
+const LAG: &str = "topic:satisflow_kafka_lag_records:sum";
+const REJECTED: &str = "topic:satisflow_rejected_records:percent15m";
 
 fn rule(alert: &str, expression: String, for_secs: u32, severity: &str, summary: &str, description: &str) -> Rule {
     Rule {
@@ -15,6 +18,19 @@ fn rule(alert: &str, expression: String, for_secs: u32, severity: &str, summary:
         labels: Vec::new(),
         link: String::new(),
     }
+}
+
+/// What of a topic waits, and what share of it is no event.
+pub(crate) fn recorded(settings: &Settings) -> Vec<Recorded> {
+    let job = quoted(&settings.job);
+    let increase = |more: &str| format!("sum by (topic) (increase(satisflow_records_total{{job={job}{more}}}[15m]))");
+    vec![
+        Recorded { record: LAG, expression: format!("sum by (topic) (satisflow_kafka_lag_records{{job={job}}})") },
+        Recorded {
+            record: REJECTED,
+            expression: format!("100 * {}\n/ {}", increase(",outcome=\"rejected\""), increase("")),
+        },
+    ]
 }
 
 pub(crate) fn rules(settings: &Settings) -> Vec<Rule> {
@@ -31,23 +47,31 @@ pub(crate) fn rules(settings: &Settings) -> Vec<Rule> {
         ),
         rule(
             "SatisflowKpisNotPublished",
-            format!("max(satisflow_kpi_complete{{job={job}}}) < 1"),
+            format!("absent(satisflow_kpi_complete{{job={job}}} == 1)"),
             300,
             "page",
             "No process publishes KPIs",
-            "All stand by or are catching up: see /readyz of each, and `takeover_after_ms`.",
+            "All stand by, are catching up, or are gone: see /readyz of each, and `takeover_after_ms`.",
         ),
         rule(
             "SatisflowFeedStale",
-            format!("time() - max(satisflow_watermark_timestamp_seconds{{job={job}}}) > {stale_after_secs}"),
+            format!("time() - max(satisflow_kpi_newest_event_timestamp_seconds{{job={job}}}) > {stale_after_secs}"),
             60,
             "warn",
             "The newest event is {{ $value | humanizeDuration }} old",
-            "Producers are silent, or one partition holds windows open: see `on_idle` and the lag.",
+            "Producers are silent, or nothing that they send is taken: see satisflow_polled_records_total and the rejects.",
+        ),
+        rule(
+            "SatisflowWindowsHeld",
+            format!("time() - max(satisflow_watermark_timestamp_seconds{{job={job}}}) > {stale_after_secs}"),
+            60,
+            "warn",
+            "Windows of the last {{ $value | humanizeDuration }} are not final",
+            "A partition lags, or a source is held: see `on_idle` and the lag.",
         ),
         rule(
             "SatisflowLag",
-            format!("sum by (topic) (satisflow_kafka_lag_records{{job={job}}}) > {lag_records_max}"),
+            format!("{LAG} > {lag_records_max}"),
             300,
             "warn",
             "{{ $value | humanize }} records of {{ $labels.topic }} wait in Kafka",
@@ -55,10 +79,7 @@ pub(crate) fn rules(settings: &Settings) -> Vec<Rule> {
         ),
         rule(
             "SatisflowRejects",
-            format!(
-                "100 * sum by (topic) (increase(satisflow_records_total{{job={job},outcome=\"rejected\"}}[15m]))
-/ sum by (topic) (increase(satisflow_records_total{{job={job}}}[15m])) > {reject_percent_max}"
-            ),
+            format!("{REJECTED} > {reject_percent_max}"),
             300,
             "warn",
             "{{ $value | humanize }} % of the records of {{ $labels.topic }} are rejected",
@@ -66,7 +87,14 @@ pub(crate) fn rules(settings: &Settings) -> Vec<Rule> {
         ),
         rule(
             "SatisflowAuditDifferences",
-            format!("max(satisflow_audit_differences{{job={job}}}) > 0"),
+            // No process that answers: as it was.
+            format!(
+                "max(satisflow_audit_differences{{job={job}}}) > 0
+or
+max(
+  ALERTS{{alertname=\"SatisflowAuditDifferences\",alertstate=\"firing\"}}
+  unless on () (up{{job={job}}} == 1))"
+            ),
             0,
             "page",
             "Published KPI rows differ from the lake's events",

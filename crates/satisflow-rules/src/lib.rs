@@ -1,10 +1,10 @@
-//! Alerting rules for Prometheus (2.42 or later), and promtool's tests of them.
+//! Recording and alerting rules for Prometheus (2.42 or later), and promtool's tests of them.
 //!
 //! - A bound has a second one beyond it: an alert that fires goes on until the
 //!   value is past `clear`, so that a value at the bound pages once.
 //! - Few answers page nobody: each rule asks for `n_min`.
-//! - A service that is gone resolves nothing: its alerts go on, and one that
-//!   says so begins.
+//! - A service that is gone, stands by or catches up resolves nothing: its alerts
+//!   go on, and one that says so begins.
 
 mod decision;
 mod expression;
@@ -24,7 +24,7 @@ use text::{Rule, group};
 pub struct Settings {
     /// Prometheus's `job` of the service.
     pub job: String,
-    /// The feed is stale when the watermark lies so far back, s.
+    /// The feed is stale when the newest event, or the watermark, lies so far back, s.
     pub stale_after_secs: u32,
     /// Records that wait in Kafka.
     pub lag_records_max: u32,
@@ -139,9 +139,9 @@ pub fn rule_file(settings: &Settings, thresholds: &[Threshold], decisions: &[Dec
     let kpis: Vec<Rule> = thresholds.iter().map(|threshold| threshold.rule(settings)).collect();
     let decided: Vec<Rule> = decisions.iter().map(|decision| decision.rule(settings)).collect();
     let groups = [
-        group("satisflow", &health::rules(settings)),
-        group("satisflow-kpis", &kpis),
-        group("satisflow-decisions", &decided),
+        group("satisflow", &health::recorded(settings), &health::rules(settings)),
+        group("satisflow-kpis", &expression::recorded(settings), &kpis),
+        group("satisflow-decisions", &[], &decided),
     ];
     format!("# Made by `satisflow rules`.\ngroups:\n{}", groups.concat())
 }

@@ -82,14 +82,15 @@ fn threshold_cases(settings: &Settings, threshold: &Threshold) -> Vec<Case> {
     let bad = beyond(threshold.side, &threshold.bound, 0.01);
     // At `clear` an alert ends, at the bound none begins.
     let (clear, bound) = (&threshold.clear, &threshold.bound);
-    let up = (format!("up{{job={}}}", quoted(&settings.job)), format!("1x{}", 4 * steps));
+    let complete = |values: String| (format!("satisflow_kpi_complete{{job={}}}", quoted(&settings.job)), values);
+    let published = complete(format!("1x{}", 4 * steps));
     let few = threshold.n_min.saturating_sub(1);
-    let case = |name: &str, value: String, n: u32, up: (String, String), checks| Case {
+    let case = |name: &str, value: String, n: u32, complete: (String, String), checks| Case {
         name: format!("{} in {}: {name}", threshold.kpi, threshold.window),
         series: vec![
             (series.named("satisflow_kpi_value"), value),
             (series.named("satisflow_kpi_samples"), format!("{n}x{}", 4 * steps)),
-            up,
+            complete,
         ],
         alert: series.alert(),
         checks,
@@ -99,26 +100,39 @@ fn threshold_cases(settings: &Settings, threshold: &Threshold) -> Vec<Case> {
             "a value beyond its bound fires, and goes on until it is cleared",
             format!("{bad}x{steps} {bound}x{steps} {clear}x{steps}"),
             threshold.n_min.max(1),
-            up.clone(),
+            published.clone(),
             vec![(began, true), (2 * began, bound != clear), (3 * began, false)],
         ),
         case(
             "at its bound nothing begins",
             format!("{bound}x{}", 4 * steps),
             threshold.n_min.max(1),
-            up.clone(),
+            published.clone(),
             vec![(3 * began, false)],
         ),
         case(
             "a service that is gone resolves nothing",
             format!("{bad}x{steps} stale"),
             threshold.n_min.max(1),
-            (up.0.clone(), format!("1x{steps} 0x{}", 3 * steps)),
+            complete(format!("1x{steps} stale")),
             vec![(began, true), (3 * began, true)],
+        ),
+        case(
+            "one that stands by or catches up resolves nothing, and then tells",
+            format!("{bad}x{steps} stale _x{steps} {clear}x{}", 2 * steps),
+            threshold.n_min.max(1),
+            complete(format!("1x{steps} 0x{steps} 1x{}", 2 * steps)),
+            vec![(began, true), (2 * began, true), (3 * began + STEP_SECS, false)],
         ),
     ];
     if threshold.n_min > 0 {
-        cases.push(case("few events page nobody", format!("{bad}x{}", 4 * steps), few, up, vec![(3 * began, false)]));
+        cases.push(case(
+            "few events page nobody",
+            format!("{bad}x{}", 4 * steps),
+            few,
+            published,
+            vec![(3 * began, false)],
+        ));
     }
     cases
 }
@@ -151,6 +165,12 @@ fn health_cases(settings: &Settings) -> Vec<Case> {
         // Times of these tests count from 1970.
         case(
             "SatisflowFeedStale",
+            (of("satisflow_kpi_newest_event_timestamp_seconds"), format!("-{old}x60")),
+            (of("satisflow_kpi_newest_event_timestamp_seconds"), "0+30x60".to_owned()),
+            "severity=\"warn\"",
+        ),
+        case(
+            "SatisflowWindowsHeld",
             (of("satisflow_watermark_timestamp_seconds"), format!("-{old}x60")),
             (of("satisflow_watermark_timestamp_seconds"), "0+30x60".to_owned()),
             "severity=\"warn\"",
@@ -172,7 +192,22 @@ fn health_cases(settings: &Settings) -> Vec<Case> {
     .flatten()
     .collect();
     cases.extend(reject_cases(settings, &topic));
+    cases.extend(gone_cases(&of));
     cases
+}
+
+/// A service that is gone resolves no page about itself either.
+fn gone_cases(of: &dyn Fn(&str) -> String) -> [Case; 2] {
+    let case = |alert: &str, metric: &str, bad: &str| Case {
+        name: format!("{alert}: a service that is gone resolves nothing"),
+        series: vec![(of(metric), format!("{bad}x30 stale")), (of("up"), "1x30 0x60".to_owned())],
+        alert: format!("alertname=\"{alert}\",severity=\"page\""),
+        checks: vec![(900, true), (2400, true)],
+    };
+    [
+        case("SatisflowAuditDifferences", "satisflow_audit_differences", "1"),
+        case("SatisflowKpisNotPublished", "satisflow_kpi_complete", "0"),
+    ]
 }
 
 fn reject_cases(settings: &Settings, topic: &dyn Fn(&str, &str) -> String) -> [Case; 2] {

@@ -1,5 +1,12 @@
 //! YAML as Prometheus reads it. A JSON string is a YAML string.
 
+/// A recording rule: a series that is looked at more than once.
+pub(crate) struct Recorded {
+    /// As Prometheus names them: what it is grouped by, the metric, what was done.
+    pub(crate) record: &'static str,
+    pub(crate) expression: String,
+}
+
 /// An alerting rule.
 pub(crate) struct Rule {
     pub(crate) alert: String,
@@ -56,10 +63,15 @@ fn rule(rule: &Rule) -> String {
     )
 }
 
-/// A group of rules; nothing for none.
-pub(crate) fn group(name: &str, rules: &[Rule]) -> String {
-    if rules.is_empty() {
+fn recorded(recorded: &Recorded) -> String {
+    format!("      - record: {}\n        expr: |\n{}", recorded.record, block(&recorded.expression, 10))
+}
+
+/// A group of rules, which are evaluated in their order; nothing for none.
+pub(crate) fn group(name: &str, records: &[Recorded], rules: &[Rule]) -> String {
+    if records.is_empty() && rules.is_empty() {
         return String::new();
     }
-    format!("  - name: {name}\n    rules:\n{}", rules.iter().map(rule).collect::<String>())
+    let records: String = records.iter().map(recorded).collect();
+    format!("  - name: {name}\n    rules:\n{records}{}", rules.iter().map(rule).collect::<String>())
 }
