@@ -45,6 +45,7 @@ fn sql_answers_real_clients_and_refuses_what_harms() {
     tells_errors_by_their_sqlstate(&place);
     refuses_one_connection_too_many(&place);
     cancels_what_a_client_no_longer_wants(&place);
+    ends_what_nobody_reads(&place);
     ends_what_a_killed_client_has_asked(&place, &running);
     ends_what_never_ends_or_is_too_deep(&place, &running);
 }
@@ -363,6 +364,38 @@ fn ends_what_a_killed_client_has_asked(place: &Place, running: &Running) {
         (cpu_ticks(running.id()) - before < 20).then_some(())
     })
     .unwrap();
+}
+
+/// Of a result that is larger than what sockets hold, by its time and by a request to cancel.
+fn ends_what_nobody_reads(place: &Place) {
+    let program = "
+import sys, time, urllib.request, psycopg
+port, http = map(int, sys.argv[1:])
+long = 'select repeat(a.event_id, 100) from events a, events b, events c'
+def counted(series):
+    lines = urllib.request.urlopen(f'http://127.0.0.1:{http}/metrics').read().decode().splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(series))
+def is_ended(outcome, before):
+    while counted('satisflow_sql_statements_total{listener=\"postgres\",outcome=\"' + outcome + '\"}') <= before:
+        time.sleep(0.05)
+    return True
+with psycopg.connect(host='127.0.0.1', port=port, dbname='satisflow', user='u', autocommit=True) as c:
+    for outcome, setting in [('timeout', 'set statement_timeout = 1000'), ('cancelled', 'reset statement_timeout')]:
+        c.execute(setting)
+        before = counted('satisflow_sql_statements_total{listener=\"postgres\",outcome=\"' + outcome + '\"}')
+        rows = c.cursor().stream(long)
+        print(len(next(rows)[0]) > 100)
+        if outcome == 'cancelled':
+            c.cancel()
+        print(is_ended(outcome, before))
+        try:
+            print(sum(1 for row in rows))
+        except psycopg.Error as error:
+            print(error.sqlstate)
+    print(c.execute('select 1').fetchone())
+";
+    let once = "True\nTrue\n57014\n";
+    assert_eq!(place.psycopg(program, &[&place.http.to_string()]), format!("{once}{once}(1,)"));
 }
 
 fn cancels_what_a_client_no_longer_wants(place: &Place) {

@@ -45,6 +45,7 @@ mod ends;
 mod gone;
 pub(crate) mod idle;
 mod login;
+mod portals;
 mod rewrite;
 pub(crate) mod settings;
 mod statements;
@@ -374,6 +375,9 @@ impl ExtendedQueryHandler for Session {
     {
         let portal = client.portal_store().get_portal(message.name.as_deref().unwrap_or(DEFAULT_NAME));
         if let Some(Entry::Value(portal)) = portal {
+            if portals::is_query(&portal) {
+                return self.send_rows(client, &portal, usize::try_from(message.max_rows).unwrap_or(0)).await;
+            }
             revive(client, portal.statement.statement.1.as_ref().map(|(statement, _)| statement));
         }
         self._on_execute(client, message).await

@@ -1,7 +1,8 @@
 //! What ends a response before its last row.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures::channel::oneshot::Receiver;
@@ -10,6 +11,7 @@ use futures::{FutureExt, Stream, StreamExt};
 use pgwire::api::results::{QueryResponse, Response};
 use pgwire::api::{ClientInfo, ConnectionHandle};
 use pgwire::error::{PgWireError, PgWireResult};
+use tokio::task::JoinSet;
 
 use super::idle::Activity;
 use crate::error::SqlError;
@@ -56,7 +58,7 @@ pub(super) struct Ends {
 
 impl Ends {
     /// Waits for a cancel request; for ever when there can be none.
-    async fn cancelled(cancelled: Option<Shared<Receiver<()>>>) {
+    pub(super) async fn cancelled(cancelled: Option<Shared<Receiver<()>>>) {
         let asked = match cancelled {
             Some(cancelled) => cancelled.await.is_ok(),
             None => false,
@@ -67,7 +69,7 @@ impl Ends {
     }
 
     /// The response, its rows ending with an error at the timeout or when its
-    /// client cancels. Once nobody reads them, the statement ends.
+    /// client cancels, also while nobody reads them. Once they are dropped, the statement ends.
     pub(super) fn limit(&self, response: Response, run: Run) -> Response {
         match response {
             Response::Query(query) => {
@@ -89,33 +91,76 @@ impl Ends {
     }
 
     fn rows<T: Send + 'static>(&self, rows: Rows<T>, run: Run) -> impl Stream<Item = PgWireResult<T>> + Send + use<T> {
-        let timeout = self.timeout;
+        let running = Running { rows, run, _wanted: Arc::clone(&self.wanted), reader: None };
+        let held = Arc::new(Mutex::new(Held::Running(running)));
+        let (cancelled, timeout, watched) = (self.cancelled.clone(), self.timeout, Arc::downgrade(&held));
         let deadline = tokio::time::Instant::now() + timeout;
-        let (cancelled, activity) = (self.cancelled.clone(), Arc::clone(&self.activity));
-        futures::stream::unfold(Some((rows, Arc::clone(&self.wanted), run)), move |state| {
-            let (cancelled, busy) = (cancelled.clone(), activity.begin());
-            async move {
-                let _busy = busy;
-                let (mut rows, wanted, run) = state?;
-                let row = tokio::select! {
-                    biased;
-                    () = Ends::cancelled(cancelled) => Some(Err(PgWireError::QueryCanceled)),
-                    row = tokio::time::timeout_at(deadline, rows.next()) => {
-                        row.unwrap_or_else(|_| Some(Err(timed_out(timeout))))
-                    }
-                };
-                match row {
-                    Some(Ok(row)) => Some((Ok(row), Some((rows, wanted, run)))),
-                    Some(Err(error)) => {
-                        run.end(Outcome::of_postgres(&error));
-                        Some((Err(error), None))
-                    }
-                    None => {
-                        run.end(Outcome::Ok);
-                        None
-                    }
-                }
+        // While a client does not read, nobody asks for its rows. Dropped, the set ends its task.
+        let mut watch = JoinSet::new();
+        watch.spawn(async move {
+            let cause = tokio::select! {
+                () = Ends::cancelled(cancelled) => PgWireError::QueryCanceled,
+                () = tokio::time::sleep_until(deadline) => timed_out(timeout),
+            };
+            if let Some(held) = watched.upgrade() {
+                let outcome = Outcome::of_postgres(&cause);
+                locked(&held).end(outcome, Some(cause));
             }
+        });
+        let (activity, mut busy) = (Arc::clone(&self.activity), None);
+        futures::stream::poll_fn(move |context| {
+            let _until_the_stream_is_dropped = &watch;
+            busy.get_or_insert_with(|| activity.begin());
+            let polled = locked(&held).poll(context);
+            if polled.is_ready() {
+                busy = None;
+            }
+            polled
         })
+    }
+}
+
+/// The rows of a statement, until it has ended; then what its client is still to be told.
+enum Held<T> {
+    Running(Running<T>),
+    Ended(Option<PgWireError>),
+}
+
+struct Running<T> {
+    rows: Rows<T>,
+    run: Run,
+    _wanted: Arc<Wanted>,
+    /// Who waits for a row.
+    reader: Option<Waker>,
+}
+
+fn locked<T>(held: &Mutex<Held<T>>) -> MutexGuard<'_, Held<T>> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<T> Held<T> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<PgWireResult<T>>> {
+        let running = match self {
+            Held::Running(running) => running,
+            Held::Ended(cause) => return Poll::Ready(cause.take().map(Err)),
+        };
+        let polled = running.rows.poll_next_unpin(context);
+        match &polled {
+            Poll::Pending => running.reader = Some(context.waker().clone()),
+            Poll::Ready(Some(Ok(_))) => {}
+            Poll::Ready(Some(Err(error))) => self.end(Outcome::of_postgres(error), None),
+            Poll::Ready(None) => self.end(Outcome::Ok, None),
+        }
+        polled
+    }
+
+    /// Ends the statement, if it still runs: what it holds is free.
+    fn end(&mut self, outcome: Outcome, cause: Option<PgWireError>) {
+        if let Held::Running(_) = self
+            && let Held::Running(running) = std::mem::replace(self, Held::Ended(cause))
+        {
+            running.run.end(outcome);
+            running.reader.into_iter().for_each(Waker::wake);
+        }
     }
 }
