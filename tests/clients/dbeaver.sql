@@ -6,9 +6,11 @@
 --   13, 14    PostgreUtils.java (getQueryForSystemColumnChecking, isMetaObjectExists)
 --   15        model/PostgreDataTypeCache.java
 --   16 to 19  model/PostgreSchema.java (TableCache, sizes, IndexCache, ConstraintCache)
--- 1 to 3, 6, 7 and 10 to 12 are those of pgjdbc, which it connects with. The files were read in older versions:
--- PostgreSchema.java at 89f7317dd38d0f175bb6dde62387ea49dd508375 (fewer columns of indexes), PostgreDataTypeCache.java
--- at 04415598fa80ed49cb955bbfb063ef815cf1cd6c (one schema's types); of the tag itself they were not.
+-- 1 to 3, 6, 7 and 10 to 12 are those of pgjdbc, which it connects with. The files were read in other versions than
+-- the tag: word for word 4 and 8 are in PostgreExecutionContext.java at 07d0df3f900bbc1ba70fa61086f0803c64b27a01, what
+-- 13 and 14 are made of in PostgreUtils.java at d4e7e878afc7b9ed7e6ade0171ff7f3e74726009. PostgreSchema.java at
+-- 89f7317dd38d0f175bb6dde62387ea49dd508375 asks for fewer columns of indexes, PostgreDataTypeCache.java at
+-- 04415598fa80ed49cb955bbfb063ef815cf1cd6c for one schema's types.
 -- The text is that of the tests of datafusion-postgres 0.19.0 (Apache-2.0).
 ----
 SET extra_float_digits = 3

@@ -6,6 +6,7 @@ mod alerts;
 mod attacks;
 mod audit;
 mod backfill;
+mod benchmarks;
 mod chaos;
 mod clients;
 mod clock;
