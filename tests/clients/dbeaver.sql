@@ -6,6 +6,7 @@
 --   13, 14    PostgreUtils.java (getQueryForSystemColumnChecking, isMetaObjectExists)
 --   15        model/PostgreDataTypeCache.java
 --   16 to 19  model/PostgreSchema.java (TableCache, sizes, IndexCache, ConstraintCache)
+--   20        model/PostgreAttributesCache.java or PostgreTableBase.java, by version (columns of a table, its oid as a parameter)
 -- 1 to 3, 6, 7 and 10 to 12 are those of pgjdbc, which it connects with. The files were read in other versions than
 -- the tag: word for word 4 and 8 are in PostgreExecutionContext.java at 07d0df3f900bbc1ba70fa61086f0803c64b27a01, what
 -- 13 and 14 are made of in PostgreUtils.java at d4e7e878afc7b9ed7e6ade0171ff7f3e74726009. PostgreSchema.java at
@@ -50,7 +51,7 @@ SELECT c.oid,c.*,d.description,pg_catalog.pg_get_expr(c.relpartbound, c.oid) as 
 ----
 select c.oid,pg_catalog.pg_total_relation_size(c.oid) as total_rel_size,pg_catalog.pg_relation_size(c.oid) as rel_size
      FROM pg_class c
-     WHERE c.relnamespace='public'
+     WHERE c.relnamespace=11
 ----
 SELECT i.*,i.indkey as keys,c.relname,c.relnamespace,c.relam,c.reltablespace,tc.relname as tabrelname,dsc.description,pg_catalog.pg_get_expr(i.indpred, i.indrelid) as pred_expr,pg_catalog.pg_get_expr(i.indexprs, i.indrelid, true) as expr,pg_catalog.pg_relation_size(i.indexrelid) as index_rel_size,pg_catalog.pg_stat_get_numscans(i.indexrelid) as index_num_scans FROM pg_catalog.pg_index i
     INNER JOIN pg_catalog.pg_class c ON c.oid=i.indexrelid
@@ -65,3 +66,5 @@ SELECT c.oid,c.*,t.relname as tabrelname,rt.relnamespace as refnamespace,d.descr
     LEFT OUTER JOIN pg_catalog.pg_description d ON d.objoid=c.oid AND d.objsubid=0 AND d.classoid='pg_constraint'::regclass
     WHERE c.conrelid=1
     ORDER BY c.oid
+----
+SELECT c.relname,a.*,pg_catalog.pg_get_expr(ad.adbin, ad.adrelid, true) as def_value,dsc.description,dep.objid FROM pg_catalog.pg_attribute a INNER JOIN pg_catalog.pg_class c ON (a.attrelid=c.oid) LEFT OUTER JOIN pg_catalog.pg_attrdef ad ON (a.attrelid=ad.adrelid AND a.attnum = ad.adnum) LEFT OUTER JOIN pg_catalog.pg_description dsc ON (c.oid=dsc.objoid AND a.attnum = dsc.objsubid) LEFT OUTER JOIN pg_depend dep on dep.refobjid = a.attrelid AND dep.deptype = 'i' and dep.refobjsubid = a.attnum and dep.classid = dep.refclassid WHERE NOT a.attisdropped AND c.relkind not in ('i','I','c') AND c.oid='kpis'::regclass ORDER BY a.attnum

@@ -73,13 +73,13 @@ const CLIENTS: &[(&str, &str, &str, &str)] = &[
         "Metabase",
         "queries of 0.55.1",
         "tests/clients/metabase.sql",
-        "the queries of connecting and syncing: schemas, privileges, tables",
+        "the queries of connecting and syncing: schemas, privileges, tables, fields, keys, indexes",
     ),
     (
         "DBeaver",
         "queries of 25.1.5",
         "tests/clients/dbeaver.sql",
-        "the queries of connecting and opening a schema: types, classes, constraints, indexes",
+        "the queries of connecting and opening a schema: types, classes, columns, constraints, indexes",
     ),
 ];
 
@@ -131,7 +131,7 @@ fn statements(file: &str) -> Vec<String> {
 
 /// In both protocols: each works, and these find something.
 fn of_catalogs(place: &Place) {
-    for (file, found_in) in [("grafana.sql", 3), ("metabase.sql", 4), ("dbeaver.sql", 8)] {
+    for (file, found_in) in [("grafana.sql", 3), ("metabase.sql", 5), ("dbeaver.sql", 9)] {
         let path = repository().join("tests/clients").join(file);
         let text = place.psycopg(CATALOG_QUERIES, &[path.to_str().unwrap()]);
         let found: Vec<&str> = text.lines().collect();
@@ -142,6 +142,11 @@ fn of_catalogs(place: &Place) {
     let of_kpis = place.psycopg(CATALOG_QUERIES, &[repository().join("tests/clients/grafana.sql").to_str().unwrap()]);
     let columns = psql_at(place.sql, "select count(*) from information_schema.columns where table_name = 'kpis'").1;
     assert_eq!(of_kpis.lines().next_back(), Some(columns.as_str()), "Grafana finds each column of kpis");
+    let fields = "select count(*) from information_schema.columns where table_schema = 'public'";
+    let of_metabase =
+        place.psycopg(CATALOG_QUERIES, &[repository().join("tests/clients/metabase.sql").to_str().unwrap()]);
+    let found: Vec<&str> = of_metabase.lines().collect();
+    assert_eq!(found[found.len() - 3], psql_at(place.sql, fields).1, "Metabase finds each field");
     let time =
         "select data_type from information_schema.columns where table_name = 'kpis' and column_name = 'window_end'";
     assert_eq!(psql_at(place.sql, time).1, "timestamp with time zone");

@@ -287,11 +287,11 @@ impl Planned {
                 self.row_by_row(events)?
             }
         };
-        Ok(if self.yields == Yields::WEIGHT { self.from_zero(array) } else { array })
+        Ok(if self.yields == Yields::WEIGHT { self.without_negative(array) } else { array })
     }
 
     /// Weights without those below 0. An event that others are joined to leaves its trace all the same.
-    fn from_zero(&self, array: ArrayRef) -> ArrayRef {
+    fn without_negative(&self, array: ArrayRef) -> ArrayRef {
         let weights = array.as_primitive::<Decimal128Type>();
         if weights.iter().flatten().all(|weight| weight >= 0) {
             return array;
