@@ -68,6 +68,14 @@ pub enum LakeError {
         /// The version.
         version: u64,
     },
+    /// A file of a log entry is no longer there: its rows are in another one, or it is lost.
+    #[error("table `{table}` can't be read: the file {file} is gone")]
+    FileGone {
+        /// The table.
+        table: &'static str,
+        /// Its path in the table.
+        file: String,
+    },
     /// Reading rows failed.
     #[error("table `{table}` can't be read: {message}")]
     Read {

@@ -202,7 +202,7 @@ impl Lake {
     /// rewrote files.
     ///
     /// # Errors
-    /// When the log or a file can't be read, [`LakeError::EntryGone`] included.
+    /// When the log or a file can't be read, [`LakeError::EntryGone`] and [`LakeError::FileGone`] included.
     pub async fn accepted_in(&self, version: u64) -> Result<Vec<RecordBatch>, LakeError> {
         let table = self.records.current().await;
         let schema = table.snapshot().map_err(LakeError::delta("records"))?.snapshot().arrow_schema();
@@ -344,7 +344,10 @@ fn added_files(entry: &[u8]) -> Vec<DataFile> {
 impl DataFile {
     pub(crate) async fn read(&self, table: &DeltaTable, schema: &SchemaRef) -> Result<Vec<RecordBatch>, LakeError> {
         let path = Path::from_url_path(&self.path).map_err(LakeError::read("records"))?;
-        let got = table.object_store().get(&path).await.map_err(LakeError::read("records"))?;
+        let got = table.object_store().get(&path).await.map_err(|error| match error {
+            object_store::Error::NotFound { .. } => LakeError::FileGone { table: "records", file: self.path.clone() },
+            error => LakeError::read("records")(error),
+        })?;
         let bytes = got.bytes().await.map_err(LakeError::read("records"))?;
         let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(LakeError::read("records"))?;
         let reader = reader.build().map_err(LakeError::read("records"))?;

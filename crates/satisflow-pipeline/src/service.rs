@@ -174,6 +174,8 @@ pub struct Service {
     collector: Collector,
     scorer: Sender<ScorerInput>,
     stop: CancellationToken,
+    /// No more is polled; what is polled is still scored. Ends with `stop`.
+    ended: CancellationToken,
     exit_at_end: bool,
     at_end: AtEnd,
     /// What the broker said last of all partitions.
@@ -198,13 +200,14 @@ impl Service {
         let (scorer, inputs) = channel(SCORER_QUEUE_MAX);
         let ends = PartitionEnds::new(&kafka, Arc::clone(&positions))?;
         let (told, told_ends) = watch::channel(None);
-        tokio::spawn(watch_ends(ends, scorer.downgrade(), told, stop.clone()));
+        let ended = stop.child_token();
+        tokio::spawn(watch_ends(ends, scorer.downgrade(), told, ended.clone()));
         let scoring = tokio::spawn(score(parts.clone(), inputs, stop.clone()));
-        let source = KafkaSource::start(kafka, positions, stop.clone())?;
-        tokio::spawn(show_load(source.load(), parts.metrics.clone(), stop.clone()));
+        let source = KafkaSource::start(kafka, positions, ended.clone())?;
+        tokio::spawn(show_load(source.load(), parts.metrics.clone(), ended.clone()));
         let collector = parts.collector();
-        let service =
-            Service { parts, collector, scorer, stop, exit_at_end, at_end: AtEnd::default(), ends: told_ends };
+        let at_end = AtEnd::default();
+        let service = Service { parts, collector, scorer, stop, ended, exit_at_end, at_end, ends: told_ends };
         service.collect(source, scoring).await
     }
 
@@ -214,8 +217,9 @@ impl Service {
         scoring: JoinHandle<Result<(), PipelineError>>,
     ) -> Result<(), PipelineError> {
         let collected = self.collect_all(&mut source).await;
-        self.stop.cancel();
+        self.ended.cancel();
         if collected.is_err() {
+            self.stop.cancel();
             // What comes now can't be taken; revocations still want their answer.
             while let Some(event) = source.next().await {
                 drop(event);
@@ -300,7 +304,7 @@ impl Service {
         source.commit_hint(passed.map(|p| (p.topic.clone(), p.partition, p.end)).collect());
         let at_end = self.at_end.reached(&progress, self.ends.borrow().as_deref());
         if at_end && self.exit_at_end && !self.collector.has_lost() {
-            self.stop.cancel();
+            self.ended.cancel();
         }
         self.tell(ScorerInput::Progress(progress)).await
     }
@@ -396,7 +400,7 @@ async fn score_all(
     stop: &CancellationToken,
 ) -> Result<(), PipelineError> {
     let mut scorer = parts.scorer()?;
-    // Building the engine from a large lake takes long, and nothing of it is lost.
+    // Building the engine from a large lake takes long, and nothing of it is lost. At the end of the input it goes on.
     match stop.run_until_cancelled(scorer.take_over()).await {
         Some(done) => done?,
         None => return until_finish(inputs).await,

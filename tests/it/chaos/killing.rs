@@ -1,7 +1,6 @@
 //! One lake that processes are killed over.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use satisflow_testkit::{Program, wait_for};
 
@@ -13,8 +12,8 @@ use crate::clock::shifted;
 pub enum Moment {
     /// At a step, after so many passes.
     Step(&'static str, u64),
-    /// So long after it was given its partitions.
-    After(Duration),
+    /// Once it has committed so many records, or more; 0: with its partitions.
+    After(i64),
 }
 
 pub struct Killed {
@@ -62,7 +61,7 @@ impl Killed {
             self.configure(SMALL, SMALL_BUFFER);
             match moment {
                 Moment::Step(name, passes) => self.kill_at(name, passes),
-                Moment::After(delay) => self.kill_after(delay),
+                Moment::After(records) => self.kill_after(records),
             }
             let committed = self.committed();
             eprintln!("chaos: {moment:?}: {committed} of {} records", self.total);
@@ -94,11 +93,13 @@ impl Killed {
         assert_eq!(std::fs::read_to_string(hit).unwrap(), name, "{}", running.log());
     }
 
-    fn kill_after(&self, delay: Duration) {
+    fn kill_after(&self, records: i64) {
+        let wanted = self.committed() + records;
         let mut running = self.place.program.start(&format!("run-{}", self.runs), &["run"]).unwrap();
-        let assigned = || running.log().contains("partition assigned").then_some(());
-        wait_for("partitions", LIMIT, assigned).unwrap_or_else(|error| panic!("{error:#}: {}", running.log()));
-        std::thread::sleep(delay);
+        let is_reading = || running.log().contains("partition assigned").then_some(());
+        wait_for("partitions", LIMIT, is_reading).unwrap_or_else(|error| panic!("{error:#}: {}", running.log()));
+        let has_committed = || (self.committed() >= wanted).then_some(());
+        wait_for("records", LIMIT, has_committed).unwrap_or_else(|error| panic!("{error:#}: {}", running.log()));
         running.signal("KILL").unwrap();
         assert_eq!(running.wait(LIMIT).unwrap(), -1, "{}", running.log());
     }

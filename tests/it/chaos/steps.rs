@@ -43,8 +43,8 @@ pub const ALL: &[(&str, u64)] = &[
     ("kpis-in-vacuum-after-log-entry", 1),
     ("kpis-in-vacuum-after-deletion", 1),
 ];
-/// After partitions were assigned, a random kill comes within this.
-const RANDOM_MS_MAX: u64 = 1500;
+/// A random kill comes within so many records: less than the half that there is at least when a process starts.
+const RANDOM_RECORDS_MAX: u64 = 500;
 
 /// Numbers that a seed gives (SplitMix64).
 pub struct Seeded {
@@ -89,7 +89,7 @@ pub fn moments(seeded: &mut Seeded, kills: usize) -> Vec<Moment> {
     let random = super::RANDOM;
     while only.is_none() && all.len() < kills {
         if all.len() < ALL.len() + random || seeded.below(2) == 0 {
-            all.push(Moment::After(std::time::Duration::from_millis(seeded.below(RANDOM_MS_MAX))));
+            all.push(Moment::After(seeded.below(RANDOM_RECORDS_MAX) as i64));
         } else {
             let named = ALL[seeded.below(ALL.len() as u64) as usize];
             all.push(step(seeded, named));
