@@ -43,15 +43,10 @@ impl Decision {
         let labels = self.labels(&settings.job);
         let selector = labels.iter().map(|(name, value)| format!("{name}={}", quoted(value)));
         let selector = selector.collect::<Vec<_>>().join(",");
-        let alert = quoted(&self.alert);
+        let firing = format!("ALERTS{{alertname={},alertstate=\"firing\",{selector}}}", quoted(&self.alert));
         format!(
-            "max without (instance) (satisflow_alert_active{{{selector}}} == 1)
-or
-label_replace(label_replace(
-  ALERTS{{alertname={alert},alertstate=\"firing\",{selector}}}
-  unless on () (satisflow_kpi_complete{{job={job}}} == 1),
-  \"alertstate\", \"\", \"\", \"\"), \"alertname\", \"\", \"\", \"\")",
-            job = quoted(&settings.job),
+            "max without (instance) (satisflow_alert_active{{{selector}}} == 1)\nor\n{}",
+            expression::as_it_was(&firing, settings)
         )
     }
 

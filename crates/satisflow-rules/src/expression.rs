@@ -79,7 +79,15 @@ pub(crate) fn threshold(threshold: &Threshold, settings: &Settings) -> String {
 and
 {SAMPLES}{{{rows}}} >= {n_min}
 or
-label_replace(label_replace(
+{lasting}",
+        lasting = as_it_was(&firing, settings),
+    )
+}
+
+/// What has fired, without the labels that Prometheus gives it, while no process knows better.
+pub(crate) fn as_it_was(firing: &str, settings: &Settings) -> String {
+    format!(
+        "label_replace(label_replace(
   {firing}
   unless on () (satisflow_kpi_complete{{job={job}}} == 1),
   \"alertstate\", \"\", \"\", \"\"), \"alertname\", \"\", \"\", \"\")",
